@@ -1,0 +1,318 @@
+"""Loading a CLIP model by name, through open_clip, with every silent mistake of loading turned into an error.
+
+open_clip only logs that a model is randomly initialised or that weights and architecture disagree on QuickGELU; either
+gives wrong numbers that look right, so here both are errors.
+"""
+
+import difflib
+import hashlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+from open_clip.transform import PreprocessCfg, image_transform_v2
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from core.errors import ActivationMismatch, UnknownModel, UnsupportedTower, WeightsError
+from core.models.modified_resnet import ModifiedResNetTower
+from core.models.openclip_vit import OpenClipViT
+from core.models.tower import Tower
+
+DEMO_MODELS = Path(__file__).resolve().parents[2] / "demo" / "models"
+RANDOM_SEED = 0  # random weights are seeded, so that the same command names the same bundle
+PRECISIONS = ("fp32", "bf16", "fp16")
+DEVICES = ("auto", "cuda", "mps", "cpu")
+_TEXT_BATCH = 256
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A CLIP model ready to use. `digest` names its numbers: architecture, weights, activation and precision."""
+
+    name: str
+    pretrained: str | None
+    clip: nn.Module
+    tower: Tower
+    tokenizer: Callable[[list[str]], Tensor]
+    transform: Callable[[Image.Image], Tensor]
+    preprocessing: dict[str, Any]
+    config: dict[str, Any]
+    weights_digest: str
+    random_weights: bool
+    activation: str
+    device: torch.device
+    precision: str
+
+    @property
+    def digest(self) -> str:
+        facts = [self.config, self.weights_digest, self.activation, self.precision, self.preprocessing]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=list).encode()).hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """What a bundle records of its model. JSON types only."""
+        tower = self.tower
+        return {
+            "name": self.name,
+            "pretrained": self.pretrained,
+            "weights_digest": self.weights_digest,
+            "random_weights": self.random_weights,
+            "activation": self.activation,
+            "precision": self.precision,
+            "preprocessing": self.preprocessing,
+            "config": self.config,
+            "kind": tower.kind,
+            "layers": tower.layers,
+            "heads": tower.heads,
+            "head_width": tower.head_width,
+            "out_dim": tower.out_dim,
+            "grid": list(tower.grid),
+            "logit_scale": float(self.clip.logit_scale.detach().float().exp()),
+        }
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit-norm text embeddings, float32 (n, o)."""
+        out = [
+            self.clip.encode_text(self.tokenizer(list(texts[i : i + _TEXT_BATCH])).to(self.device)).float()
+            for i in range(0, len(texts), _TEXT_BATCH)
+        ]
+        if not out:
+            return np.zeros((0, self.tower.out_dim), np.float32)
+        return torch.nn.functional.normalize(torch.cat(out), dim=-1).cpu().numpy()
+
+    def batch(self, images: Sequence[Image.Image]) -> Tensor:
+        """Preprocessed images (b, 3, s, s) on the model's device."""
+        return torch.stack([self.transform(image) for image in images]).to(self.device)
+
+
+def load_model(
+    name: str,
+    pretrained: str | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    activation: str | None = None,
+    allow_random_weights: bool = False,
+) -> LoadedModel:
+    """Load a model by open_clip name, by demo name, or from a folder in open_clip's local-dir format.
+
+    `pretrained` is an open_clip tag or a local weights file (safetensors, or a plain state dict that `torch.load` reads
+    with weights_only). `activation` ("gelu" or "quickgelu") states what a local file was trained with. Raises
+    UnknownModel, UnsupportedTower, ActivationMismatch or WeightsError, each saying what to do.
+    """
+    if precision not in PRECISIONS:
+        raise UnknownModel(f"Precision {precision!r} is unknown; choose one of {', '.join(PRECISIONS)}.")
+    where = pick_device(device)
+    folder = _local_folder(name)
+    config, preprocess = _architecture(name, folder)
+    random = False
+    if folder is not None:
+        if pretrained:
+            raise WeightsError(f"{name} brings its own weights; leave out --pretrained {pretrained}.")
+        weights: str | None = str(_folder_weights(folder))
+    elif pretrained:
+        weights = _resolve_weights(name, pretrained, config, activation)
+    elif allow_random_weights:
+        weights, random = None, True
+    else:
+        raise WeightsError(
+            f"{name} was given no weights. Add --pretrained TAG (known: {_tags(name)}), --pretrained FILE, or "
+            "--allow-random-weights to look at an untrained model on purpose."
+        )
+    architecture = "quickgelu" if config.get("quick_gelu") else "gelu"
+    if activation is not None and activation != architecture:
+        raise ActivationMismatch(_mismatch(name, architecture, f"the weights ({pretrained or name})", activation))
+    clip = _create(name if folder is None else f"local-dir:{folder}", precision)
+    if weights is not None:
+        _load_weights(clip, weights, name)
+    clip = clip.to(where).eval().requires_grad_(False)
+    if not random and folder is None and pretrained and not os.path.isfile(pretrained):
+        tag_config = open_clip.get_pretrained_cfg(name.replace("/", "-"), pretrained) or {}
+        preprocess |= {key: tag_config[key] for key in preprocess if key in tag_config}
+    preprocess["size"] = clip.visual.image_size
+    return LoadedModel(
+        name=name,
+        pretrained=pretrained,
+        clip=clip,
+        tower=_tower(clip, name),
+        tokenizer=open_clip.get_tokenizer(name if folder is None else f"local-dir:{folder}"),
+        transform=image_transform_v2(PreprocessCfg(**preprocess), is_train=False),
+        preprocessing=json.loads(json.dumps(preprocess)),
+        config=config,
+        weights_digest=_digest(clip),
+        random_weights=random,
+        activation=architecture,
+        device=where,
+        precision=precision,
+    )
+
+
+def pick_device(device: str) -> torch.device:
+    """"auto" is CUDA, else Apple's MPS, else the CPU. Raises UnknownModel for a device that is not there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+    if not there.get(device.split(":")[0], False):
+        raise UnknownModel(f"Device {device!r} is not available here; use --device auto or cpu.")
+    return torch.device(device)
+
+
+def demo_models() -> tuple[str, ...]:
+    """Names of the models that ship with Unitscope."""
+    return tuple(sorted(path.parent.name for path in DEMO_MODELS.glob("*/open_clip_config.json")))
+
+
+def _local_folder(name: str) -> Path | None:
+    if name in demo_models():
+        return DEMO_MODELS / name
+    folder = Path(name)
+    return folder if (folder / "open_clip_config.json").is_file() else None
+
+
+def _architecture(name: str, folder: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """open_clip's model config and the preprocessing that belongs to it, before weights are considered."""
+    preprocess = {**vars(PreprocessCfg())}
+    if folder is None:
+        config = open_clip.get_model_config(name.replace("/", "-"))
+        if config is None:
+            near = _nearest(name, [*demo_models(), *open_clip.list_models()])
+            raise UnknownModel(
+                f"There is no model named {name!r}. Did you mean {near}? Models that ship with Unitscope: "
+                f"{', '.join(demo_models())}; for the rest, python -c 'import open_clip; print(open_clip.list_models())'."
+            )
+        return config, preprocess
+    try:
+        stored = json.loads((folder / "open_clip_config.json").read_text("utf-8"))
+        config = stored["model_cfg"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnknownModel(f"{folder}/open_clip_config.json is not an open_clip model config: {error}.") from error
+    preprocess |= {key: value for key, value in stored.get("preprocess_cfg", {}).items() if key in preprocess}
+    return config, preprocess
+
+
+def _folder_weights(folder: Path) -> Path:
+    for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth"):
+        for path in sorted(folder.glob(pattern)):
+            return path
+    raise WeightsError(f"{folder} holds a model config but no weights file; put open_clip_model.safetensors beside it.")
+
+
+def _resolve_weights(name: str, pretrained: str, config: dict[str, Any], activation: str | None) -> str:
+    """Path of the weights of a tag (downloaded) or of a local file."""
+    if os.path.isfile(pretrained):
+        return pretrained
+    tag_config = open_clip.get_pretrained_cfg(name.replace("/", "-"), pretrained)
+    if not tag_config:
+        raise UnknownModel(
+            f"{name} has no weights named {pretrained!r} and there is no such file. Known tags: {_tags(name)}."
+        )
+    architecture = "quickgelu" if config.get("quick_gelu") else "gelu"
+    trained = "quickgelu" if tag_config.get("quick_gelu") else "gelu"
+    if activation is None and trained != architecture:
+        raise ActivationMismatch(_mismatch(name, architecture, f"the weights '{pretrained}'", trained))
+    try:
+        return open_clip.download_pretrained(tag_config)
+    except Exception as error:  # noqa: BLE001 - hub clients raise many kinds; each means "could not be fetched"
+        raise WeightsError(
+            f"The weights '{pretrained}' of {name} could not be downloaded ({type(error).__name__}: {_short(error)}). "
+            "Check the network, or give --pretrained the path of a weights file that is already on disk."
+        ) from error
+
+
+def _mismatch(name: str, architecture: str, what: str, trained: str) -> str:
+    base = name.removesuffix("-quickgelu")
+    right = f"{base}-quickgelu" if trained == "quickgelu" else base
+    advice = f"use --model {right}" if right in open_clip.list_models() else "choose an architecture with that activation"
+    return f"{name} computes {architecture}, but {what} were trained with {trained}: {advice}."
+
+
+def _create(name: str, precision: str) -> Any:
+    """The architecture with seeded random weights. open_clip's warnings about them are answered by our own checks."""
+    with warnings.catch_warnings(), _quiet(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")
+        torch.manual_seed(RANDOM_SEED)
+        try:
+            return open_clip.create_model(
+                name, precision=precision, load_weights=False, pretrained_text=False, pretrained_image=False
+            )
+        except (RuntimeError, OSError, ValueError, ImportError, TypeError) as error:
+            raise UnsupportedTower(f"open_clip could not build {name}: {_short(error)}") from error
+
+
+def _load_weights(clip: Any, path: str, name: str) -> None:
+    """Load a state dict without ever running code from it."""
+    if path.endswith((".npz", ".npy")):
+        raise WeightsError(f"{path} is a NumPy file; give safetensors or a PyTorch state dict.")
+    try:
+        open_clip.load_checkpoint(clip, path, strict=True, weights_only=True)
+    except Exception as error:  # noqa: BLE001 - a damaged or hostile file can raise anything; all mean "unusable"
+        text = str(error)
+        if "weights_only" in text.lower() or "unpickl" in (type(error).__name__ + text).lower():
+            raise WeightsError(
+                f"{path} is a pickle that could run code when opened (or not a weights file at all), so it was not "
+                "opened. Convert it, where you trust it, to safetensors: safetensors.torch.save_file(state_dict, ...)."
+            ) from error
+        if "size mismatch" in text or "Missing key" in text or "Unexpected key" in text:
+            raise WeightsError(f"{path} does not hold the weights of {name}: {_short(error)}") from error
+        raise WeightsError(f"{path} could not be read as weights: {type(error).__name__}: {_short(error)}") from error
+    broken = [key for key, value in clip.state_dict().items() if not torch.isfinite(value.float()).all()]
+    broken = [key for key in broken if not key.endswith("attn_mask")]  # the causal mask is -inf by design
+    if broken:
+        raise WeightsError(f"{path} holds values that are not finite, in {broken[0]}; the file is damaged.")
+
+
+def _tower(clip: Any, name: str) -> Tower:
+    kind = type(clip.visual).__name__
+    if kind == "VisionTransformer":
+        return OpenClipViT(clip.visual)
+    if kind == "ModifiedResNet":
+        return ModifiedResNetTower(clip.visual)
+    raise UnsupportedTower(
+        f"The image encoder of {name} is a '{kind}', which cannot be decomposed. Supported are open_clip's "
+        "VisionTransformer with class-token pooling (ViT-B-32, ViT-L-14, ...) and ModifiedResNet (RN50, RN50x16, ...)."
+    )
+
+
+def _digest(clip: nn.Module) -> str:
+    """sha256 over names, shapes and values, so that the same weights in another file format have the same name."""
+    digest = hashlib.sha256()
+    for key, value in sorted(clip.state_dict().items()):
+        array = value.detach().float().cpu().contiguous().numpy()
+        digest.update(f"{key} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _tags(name: str) -> str:
+    return ", ".join(open_clip.list_pretrained_tags_by_model(name.replace("/", "-"))) or "none"
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    return " or ".join(difflib.get_close_matches(name, names, n=3, cutoff=0.3)) or "one of them"
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:300] + "…"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence open_clip's log lines, which go to the root logger, for the duration."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)

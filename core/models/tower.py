@@ -1,0 +1,104 @@
+"""What a decomposable image encoder offers: weights of its attention, and one forward pass with everything tapped.
+
+Shape letters (DESIGN): b image, l layer, h head, t token (0 = class token), d model width, k head width, o joint space.
+"""
+
+import math
+import threading
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from core.models.readout import Readout
+
+
+@dataclass(frozen=True)
+class HeadWeights:
+    """One attention layer's weights by head, fp32. Query and key serve only the class token's attention.
+
+    `wq_hkd, bq_hk, wk_hkd` query and key (the key's bias shifts all logits alike and drops out of the softmax);
+    `wv_hkd, bv_hk` value; `wo_hdk` output, b_O in `bo_d`. For a ResNet's pool the output's d is the joint space.
+    """
+
+    wq_hkd: Tensor
+    bq_hk: Tensor
+    wk_hkd: Tensor
+    wv_hkd: Tensor
+    bv_hk: Tensor
+    wo_hdk: Tensor
+    bo_d: Tensor
+
+    @property
+    def heads(self) -> int:
+        return self.wq_hkd.shape[0]
+
+    @property
+    def head_width(self) -> int:
+        return self.wq_hkd.shape[1]
+
+    def attend(self, z_btd: Tensor) -> tuple[Tensor, Tensor]:
+        """The class token's attention and each head's output, without forming keys or values.
+
+        W_K is folded into the class token's query (one d-vector a head), and W_V applied after the average over tokens:
+        O(h t d) an image instead of O(t d²). Returns a_bht and o_bhk = W_V Σ_t a_t z_t + b_V.
+        """
+        query_bhk = torch.einsum("bd,hkd->bhk", z_btd[:, 0], self.wq_hkd) + self.bq_hk
+        folded_bhd = torch.einsum("bhk,hkd->bhd", query_bhk, self.wk_hkd) / math.sqrt(self.head_width)
+        attn_bht = torch.softmax(folded_bhd @ z_btd.transpose(1, 2), dim=-1)
+        mixed_bhd = attn_bht @ z_btd
+        return attn_bht, torch.einsum("bhd,hkd->bhk", mixed_bhd, self.wv_hkd) + self.bv_hk
+
+
+@dataclass(frozen=True)
+class AttentionTrace:
+    """One layer's attention of the class token: inputs `z_btd` (after LN1), `attn_bht`, outputs `out_bhk`."""
+
+    z_btd: Tensor
+    attn_bht: Tensor
+    out_bhk: Tensor
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One forward pass, fp32. Residual-stream terms are of the class token alone.
+
+    `representation_bo` as encode_image gives it, not normalised; `norm_b` ρ; `mean_b` μ and `scale_b` σ of the final
+    residual; `embedding_bd` the class token before the first block (None in a ResNet); `attention_lbd` and `mlp_lbd`
+    what each layer's attention and MLP add, all layers; `heads` the chosen layers' attention.
+    """
+
+    representation_bo: Tensor
+    norm_b: Tensor
+    mean_b: Tensor
+    scale_b: Tensor
+    embedding_bd: Tensor | None
+    attention_lbd: Tensor
+    mlp_lbd: Tensor
+    heads: dict[int, AttentionTrace]
+
+
+class Tower(Protocol):
+    """An image encoder whose representation is a sum of attention heads' and other parts' writes."""
+
+    kind: Literal["vit", "resnet"]
+    visual: nn.Module
+    layers: int  # attention layers; 1 for a ResNet (its pool)
+    heads: int
+    head_width: int
+    out_dim: int
+    grid: tuple[int, int]  # rows and columns of the spatial tokens
+    readout: Readout
+    lock: threading.Lock  # hooks mix the passes of two threads: every pass holds this
+
+    def head_weights(self, layer: int) -> HeadWeights:
+        """Weights of an attention layer, 0-based."""
+
+    def trace(self, images: Tensor, layers: tuple[int, ...]) -> Trace:
+        """One plain forward pass over preprocessed images (b, 3, s, s), with taps; heads of `layers` only."""
+
+
+def input_dtype(visual: nn.Module) -> torch.dtype:
+    """The dtype that the encoder's first convolution takes."""
+    return next(visual.parameters()).dtype
