@@ -69,7 +69,9 @@ def parse(text: str) -> Unit:
         return Pair(neuron, Head(part["pl"], part["ph"]))
     if part["rh"] is not None:
         if neuron.layer is not None:
-            raise AddressError(f"{text!r} is not a pair: write L{neuron.layer}.N{neuron.neuron}>L(later).H{part['rh']}.")
+            raise AddressError(
+                f"{text!r} is not a pair: write L{neuron.layer}.N{neuron.neuron}>L(later).H{part['rh']}."
+            )
         return Pair(neuron, Head(None, part["rh"]))
     return neuron
 

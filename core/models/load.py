@@ -158,7 +158,7 @@ def load_model(
 
 
 def pick_device(device: str) -> torch.device:
-    """"auto" is CUDA, else Apple's MPS, else the CPU. Raises UnknownModel for a device that is not there."""
+    """ "auto" is CUDA, else Apple's MPS, else the CPU. Raises UnknownModel for a device that is not there."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         device = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
@@ -232,7 +232,9 @@ def _resolve_weights(name: str, pretrained: str, config: dict[str, Any], activat
 def _mismatch(name: str, architecture: str, what: str, trained: str) -> str:
     base = name.removesuffix("-quickgelu")
     right = f"{base}-quickgelu" if trained == "quickgelu" else base
-    advice = f"use --model {right}" if right in open_clip.list_models() else "choose an architecture with that activation"
+    advice = (
+        f"use --model {right}" if right in open_clip.list_models() else "choose an architecture with that activation"
+    )
     return f"{name} computes {architecture}, but {what} were trained with {trained}: {advice}."
 
 

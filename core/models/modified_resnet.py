@@ -25,7 +25,9 @@ class ModifiedResNetTower:
     def __init__(self, visual: Any) -> None:
         pool = visual.attnpool
         if pool is None or not hasattr(pool, "c_proj"):
-            raise UnsupportedTower("This ResNet has no attention pool; CLIP's ModifiedResNet with its pool is supported.")
+            raise UnsupportedTower(
+                "This ResNet has no attention pool; CLIP's ModifiedResNet with its pool is supported."
+            )
         self.visual = visual
         self.pool = pool
         self.layers = 1

@@ -84,7 +84,9 @@ class OpenClipViT:
 def _refuse_variants(visual: Any) -> None:
     """Each check names the assumption of the decomposition that the variant breaks."""
     if getattr(visual, "attn_pool", None) is not None:
-        raise UnsupportedTower("This ViT pools its tokens by attention (as CoCa does); class-token pooling is supported.")
+        raise UnsupportedTower(
+            "This ViT pools its tokens by attention (as CoCa does); class-token pooling is supported."
+        )
     if visual.pool_type != "tok":
         raise UnsupportedTower(f"This ViT pools its tokens by '{visual.pool_type}'; class-token pooling is supported.")
     if visual.proj is None:
