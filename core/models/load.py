@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import open_clip
-from open_clip.transform import PreprocessCfg, image_transform_v2
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor, nn
 
@@ -41,7 +41,7 @@ class LoadedModel:
 
     name: str
     pretrained: str | None
-    clip: nn.Module
+    clip: Any
     tower: Tower
     tokenizer: Callable[[list[str]], Tensor]
     transform: Callable[[Image.Image], Tensor]
@@ -59,7 +59,7 @@ class LoadedModel:
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=list).encode()).hexdigest()
 
     def facts(self) -> dict[str, Any]:
-        """What a bundle records of its model. JSON types only."""
+        """What a bundle records of its model (fields `model.*` of core/bundle/schema.py). JSON types only."""
         tower = self.tower
         return {
             "name": self.name,
@@ -67,17 +67,30 @@ class LoadedModel:
             "weights_digest": self.weights_digest,
             "random_weights": self.random_weights,
             "activation": self.activation,
-            "precision": self.precision,
+            "tower": tower.kind,
             "preprocessing": self.preprocessing,
-            "config": self.config,
-            "kind": tower.kind,
             "layers": tower.layers,
             "heads": tower.heads,
             "head_width": tower.head_width,
-            "out_dim": tower.out_dim,
-            "grid": list(tower.grid),
-            "logit_scale": float(self.clip.logit_scale.detach().float().exp()),
+            "width": tower.width,
+            "out": tower.out_dim,
+            "precision": self.precision,
+            "details": {
+                "config": self.config,
+                "grid": list(tower.grid),
+                "logit_scale": float(self.clip.logit_scale.detach().float().exp()),
+                "probe": self.probe(),
+            },
         }
+
+    def probe(self) -> list[float]:
+        """The first entries of the unit representation of a fixed noise image: a golden vector by which a live model
+        is recognised as the one that made a bundle (equal to rounding on any machine)."""
+        size = self.preprocessing["size"]
+        side = tuple(size) if isinstance(size, list | tuple) else (size, size)
+        noise = torch.randn(1, 3, *side, generator=torch.Generator().manual_seed(0))
+        trace = self.tower.trace(noise.to(self.device), ())
+        return [round(float(x), 6) for x in (trace.representation_bo / trace.norm_b[:, None])[0, :8]]
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -188,7 +201,8 @@ def _architecture(name: str, folder: Path | None) -> tuple[dict[str, Any], dict[
             near = _nearest(name, [*demo_models(), *open_clip.list_models()])
             raise UnknownModel(
                 f"There is no model named {name!r}. Did you mean {near}? Models that ship with Unitscope: "
-                f"{', '.join(demo_models())}; for the rest, python -c 'import open_clip; print(open_clip.list_models())'."
+                f"{', '.join(demo_models())}; the rest: "
+                "python -c 'import open_clip; print(open_clip.list_models())'."
             )
         return config, preprocess
     try:
@@ -222,7 +236,7 @@ def _resolve_weights(name: str, pretrained: str, config: dict[str, Any], activat
         raise ActivationMismatch(_mismatch(name, architecture, f"the weights '{pretrained}'", trained))
     try:
         return open_clip.download_pretrained(tag_config)
-    except Exception as error:  # noqa: BLE001 - hub clients raise many kinds; each means "could not be fetched"
+    except Exception as error:  # hub clients raise many kinds; each means "could not be fetched"
         raise WeightsError(
             f"The weights '{pretrained}' of {name} could not be downloaded ({type(error).__name__}: {_short(error)}). "
             "Check the network, or give --pretrained the path of a weights file that is already on disk."
@@ -257,7 +271,7 @@ def _load_weights(clip: Any, path: str, name: str) -> None:
         raise WeightsError(f"{path} is a NumPy file; give safetensors or a PyTorch state dict.")
     try:
         open_clip.load_checkpoint(clip, path, strict=True, weights_only=True)
-    except Exception as error:  # noqa: BLE001 - a damaged or hostile file can raise anything; all mean "unusable"
+    except Exception as error:  # a damaged or hostile file can raise anything; all mean "unusable"
         text = str(error)
         if "weights_only" in text.lower() or "unpickl" in (type(error).__name__ + text).lower():
             raise WeightsError(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.errors import UnsupportedTower
-from core.models.readout import IdentityReadout
+from core.models.readout import IdentityReadout, Readout
 from core.models.taps import Tap, tapped
 from core.models.tower import AttentionTrace, HeadWeights, Trace, input_dtype
 
@@ -33,11 +33,11 @@ class ModifiedResNetTower:
         self.layers = 1
         self.heads = pool.num_heads
         self.head_width = pool.q_proj.weight.shape[0] // pool.num_heads
-        self.out_dim = pool.c_proj.weight.shape[0]
+        self.out_dim, self.width = pool.c_proj.weight.shape
         side = round((pool.positional_embedding.shape[0] - 1) ** 0.5)
         self.grid = (side, side)
         self.lock = threading.Lock()
-        self.readout = IdentityReadout(self.out_dim)
+        self.readout: Readout = IdentityReadout(self.out_dim)
         self.head_weights = cache(self._head_weights)
 
     def _head_weights(self, layer: int) -> HeadWeights:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UnsupportedTower
-from core.models.readout import LayerNormReadout
+from core.models.readout import LayerNormReadout, Readout
 from core.models.taps import Tap, tapped
 from core.models.tower import AttentionTrace, HeadWeights, Trace, input_dtype
 
@@ -25,10 +25,10 @@ class OpenClipViT:
         self.layers = len(self.blocks)
         attention = self.blocks[0].attn
         self.heads, self.head_width = attention.num_heads, attention.head_dim
-        self.out_dim = visual.proj.shape[1]
+        self.width, self.out_dim = visual.proj.shape
         self.grid = tuple(visual.grid_size)
         self.lock = threading.Lock()
-        self.readout = LayerNormReadout(
+        self.readout: Readout = LayerNormReadout(
             gain_d=visual.ln_post.weight.detach().float(),
             offset_d=visual.ln_post.bias.detach().float(),
             eps=visual.ln_post.eps,
@@ -75,8 +75,8 @@ class OpenClipViT:
             mean_b=mean_b,
             scale_b=scale_b,
             embedding_bd=seen["embedding"].float(),
-            attention_lbd=torch.stack([seen[f"attention {i}"].float() for i in range(self.layers)]),
-            mlp_lbd=torch.stack([seen[f"mlp {i}"].float() for i in range(self.layers)]),
+            attention_lbd=torch.stack([seen[f"attention {i}"] for i in range(self.layers)]).float(),
+            mlp_lbd=torch.stack([seen[f"mlp {i}"] for i in range(self.layers)]).float(),
             heads=heads,
         )
 

@@ -87,10 +87,14 @@ class Tower(Protocol):
     layers: int  # attention layers; 1 for a ResNet (its pool)
     heads: int
     head_width: int
+    width: int  # of the residual stream; in a ResNet, channels of the last map
     out_dim: int
     grid: tuple[int, int]  # rows and columns of the spatial tokens
-    readout: Readout
     lock: threading.Lock  # hooks mix the passes of two threads: every pass holds this
+
+    @property
+    def readout(self) -> Readout:
+        """The step from the residual stream to the joint space."""
 
     def head_weights(self, layer: int) -> HeadWeights:
         """Weights of an attention layer, 0-based."""
