@@ -143,10 +143,10 @@ def test_what_all_images_share_is_answered_exactly():
 
 def test_ends_and_decimal_ranks_are_exact():
     got = Quantiles((1,))
-    got.update(np.arange(1.0, 101.0)[:, None])
-    assert got.quantile(0.0)[0] == 1.0
-    assert got.quantile(1.0)[0] == 100.0
-    assert abs(got.quantile(0.07)[0] - 7.0) < 0.1  # the 7th; as a float 0.07 · 100 is a little over 7
+    got.update(np.arange(-100.0, 0.0)[:, None])
+    assert got.quantile(0.0)[0] == -100.0
+    assert got.quantile(1.0)[0] == -1.0
+    assert abs(got.quantile(0.07)[0] + 94.0) < 0.4  # the 7th; as a float 0.07 · 100 is a little over 7
 
 
 def test_covariance_is_symmetric_even_if_its_sums_are_not():
