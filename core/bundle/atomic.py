@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import BinaryIO
 
 import numpy as np
@@ -37,6 +38,7 @@ _ADVICE = {
     errno.EROFS: "The file system is mounted read-only",
     errno.EACCES: "Permission is denied",
     errno.EPERM: "The operation is not permitted",
+    errno.EEXIST: "There is a file where a folder should be",
     errno.ENOTDIR: "A part of this path is a file, not a folder",
     errno.EIO: "The disk reported an input/output error",
     errno.ENOENT: "This file or its folder has disappeared",
@@ -198,7 +200,8 @@ def atomic_npy(path: Path | str, array: np.ndarray) -> None:
     """Write one array as .npy in C order. Raises StorageError; ValueError for Python objects."""
     array = np.asarray(array, order="C")
     with atomic_stream(path, needed=array.nbytes) as stream:
-        np.lib.format.write_array(stream, array, allow_pickle=False)
+        # not the file itself: NumPy would write past Python, and a full disk would be an error without its number
+        np.lib.format.write_array(SimpleNamespace(write=stream.write), array, allow_pickle=False)
 
 
 def atomic_table(path: Path | str, table: pa.Table) -> None:

@@ -87,7 +87,9 @@ class Bundle:
         path = self.path(schema.index_path(key))
         with self._opening:
             if key not in self._opened:
-                entry = self.facts["indexes"][key]
+                entry = self.facts["indexes"].get(key)
+                if entry is None:
+                    raise BundleDamaged(f"{self.folder / schema.MANIFEST} does not describe index {key}. {_REBUILD}.")
                 opened = read_index(path, self.facts["files"][entry["path"]]["sha256"])
                 if (opened.n, opened.d) != (entry["n"], entry["d"]):
                     raise BundleDamaged(f"{path} is {opened.n} × {opened.d}, bundle.json says otherwise. {_REBUILD}.")

@@ -167,8 +167,8 @@ def _heads(bundle: Bundle) -> Iterator[str]:
 def _texts(bundle: Bundle) -> Iterator[str]:
     limits = {"text_index": bundle.axes["text"].size, "text_top_ids": bundle.axes["image"].size}
     for name, size in limits.items():
-        ids = bundle.array(name)
-        if ids.size and not (ids.min() >= -1 and ids.max() < size):
+        rows = bundle.array(name)
+        if rows.size and not (rows.min() >= -1 and rows.max() < size):
             yield f"{schema.ARRAY[name].path} points at rows that do not exist."
             return
     ids, scores = np.asarray(bundle.array("text_top_ids")), np.asarray(bundle.array("text_top_scores"))

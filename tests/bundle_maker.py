@@ -1,0 +1,121 @@
+"""A small, complete, consistent bundle out of random numbers, written through BundleWriter in a second or less."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from core.bundle import schema
+from core.bundle.faiss_store import build_flat_fp16
+from core.bundle.write import BundleWriter
+
+SIZES = {"image": 40, "layer": 2, "head": 2, "coord": 4, "out": 16, "text": 12, "pick": 3, "end": 2, "rank": 5}
+SIZES |= {"quantile": 3, "part": 4, "class": 2}
+AXES: dict[str, Any] = SIZES | {"layer": [2, 3], "end": ["+", "-"], "quantile": [0.05, 0.5, 0.95]}
+QUARANTINED = (7, 31)
+
+
+def facts() -> dict[str, Any]:
+    """The facts that `finish` wants, with made-up values."""
+    return {
+        "id": "0123abcd",
+        "command": "python -m precompute run",
+        "model": {
+            "name": "tiny",
+            "pretrained": None,
+            "weights_digest": "00",
+            "random_weights": True,
+            "activation": "gelu",
+            "tower": "vit",
+            "preprocessing": {"size": 64},
+            "layers": 4,
+            "heads": 2,
+            "head_width": 4,
+            "width": 8,
+            "out": 16,
+            "precision": "fp32",
+        },
+        "decode": {},
+        "layernorm": "own",
+        "manifest": {"source": "images", "digest": "00", "images": 40, "ok": 38, "quarantined": 2},
+        "pool": {"name": "words", "digest": "00", "texts": 12},
+        "settings": {},
+        "worst_residual": 1e-7,
+        "residual_tolerance": 1e-5,
+        "versions": {},
+    }
+
+
+def arrays(seed: int = 0) -> dict[str, np.ndarray]:
+    """Every array of the schema, consistent with each other as `verify` demands."""
+    rng = np.random.default_rng(seed)
+    shape = {spec.name: tuple(SIZES[axis] for axis in spec.axes) for spec in schema.ARRAYS}
+    made = {s.name: rng.standard_normal(shape[s.name]) for s in schema.ARRAYS}
+    ok = np.ones(SIZES["image"], bool)
+    ok[list(QUARANTINED)] = False
+    made["ok"] = ok
+    for name in ("representations", "text_embeddings", "class_embeddings"):
+        made[name] /= np.linalg.norm(made[name], axis=1, keepdims=True)
+    made["representations"][~ok] = made["representation_norm"][~ok] = 0
+    made["r"] = made["r"].astype(np.float16)
+    made["r"][:, :, ~ok] = 0
+    used = made["r"][:, :, ok].astype(np.float64)
+    made["mean"] = used.mean(2)
+    made["cov"] = np.einsum("lhik,lhij->lhkj", used, used) / ok.sum() - np.einsum("lhk,lhj->lhkj", *[made["mean"]] * 2)
+    made["variance"] = np.trace(made["cov"], axis1=2, axis2=3)
+    made["basis"] = np.linalg.qr(made["basis"])[0]
+    made["text_index"] = rng.integers(-1, SIZES["text"], shape["text_index"])
+    made["text_top_ids"] = rng.choice(np.flatnonzero(ok), shape["text_top_ids"])
+    scores = np.sort(made["text_top_scores"], axis=-1)
+    made["text_top_scores"] = np.stack([scores[..., 0, ::-1], scores[..., 1, :]], axis=-2)
+    made["text_top_ids"][..., -1], made["text_top_scores"][..., -1] = -1, np.nan
+    return {s.name: made[s.name].astype(s.dtype) for s in schema.ARRAYS}
+
+
+def tables() -> dict[str, pa.Table]:
+    """Every table of the schema; images.parquet with one column of the manifest's own."""
+    n, bad = SIZES["image"], QUARANTINED
+    paths = [f"class{i % 2}/{i}.jpg" for i in range(n)]
+    images = {
+        "image_id": np.arange(n),
+        "path": paths,
+        "class": [f"class{i % 2}" for i in range(n)],
+        "width": [8] * n,
+        "height": [None if i in bad else 6 for i in range(n)],
+        "sha256": ["00"] * n,
+        "status": ["truncated" if i in bad else "ok" for i in range(n)],
+        "caption": [f"image {i}" for i in range(n)],
+    }
+    message = ["The file ends before the image does."] * 2
+    quarantine = {"image_id": bad, "path": [paths[i] for i in bad], "code": ["truncated"] * 2, "message": message}
+    parts = {"name": ["embedding", "attn L2", "mlp L2", "offset"], "kind": ["embedding", "attn", "mlp", "offset"]}
+    parts |= {"layer": [None, 2, 2, None], "mean_norm": [1.0] * 4, "share": [0.25] * 4}
+    classes = {"class": ["class0", "class1"], "name": ["cat", "dog"], "count": [20, 18], "accuracy": [0.5, None]}
+    pool = {"text": [f"text {i}" for i in range(SIZES["text"])]}
+    named = {"images": images, "quarantine": quarantine, "parts": parts, "pool": pool, "classes": classes}
+    return {name: pa.table({k: pa.array(v) for k, v in columns.items()}) for name, columns in named.items()}
+
+
+def fill(folder: Path) -> BundleWriter:
+    """Write every item of a bundle but bundle.json; heads/r.npy through a memory map."""
+    writer = BundleWriter(folder)
+    made = arrays()
+    for name, array in made.items():
+        if name != "r":
+            writer.array(name, array)
+    writer.memmap("r", made["r"].shape)[:] = made["r"]
+    writer.close_memmap("r")
+    for name, table in tables().items():
+        writer.table(name, table)
+    for layer, head in np.ndindex(2, 2):
+        writer.index(schema.head_key(AXES["layer"][layer], head), build_flat_fp16(made["r"][layer, head]))
+    writer.index("images", build_flat_fp16(made["representations"]))
+    writer.index("text", build_flat_fp16(made["text_embeddings"]))
+    return writer
+
+
+def make(folder: Path) -> Path:
+    """Write a whole bundle; returns its folder."""
+    fill(folder).finish(facts(), AXES)
+    return folder

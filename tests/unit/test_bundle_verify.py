@@ -1,0 +1,141 @@
+"""`verify` finds each kind of damage, also where checksums were made to fit."""
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from core.bundle.atomic import digest_file
+from core.bundle.faiss_store import build_flat_fp16, write_index
+from core.bundle.verify import verify
+from core.errors import BundleDamaged, BundleMissing
+from tests import bundle_maker
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return bundle_maker.make(tmp_path_factory.mktemp("out") / "b")
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "b")
+
+
+def reseal(folder, **changes):
+    """Make bundle.json fit the files as they are now, so that only their content can be wrong."""
+    path = folder / "bundle.json"
+    document = json.loads(path.read_text(encoding="utf-8")) | changes
+    for name, entry in document["files"].items():
+        entry |= {"bytes": (folder / name).stat().st_size, "sha256": digest_file(folder / name)}
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_a_whole_bundle_has_no_problem_and_progress_reaches_its_end(folder):
+    steps: list[tuple[int, int, str]] = []
+    report = verify(folder, lambda *step: steps.append(step))
+    assert report.ok and report.problems == () and report.files == 31 and report.size > 10_000
+    done, totals = [step[0] for step in steps], {step[1] for step in steps}
+    assert done == sorted(done) and len(totals) == 1 and done[-1] == totals.pop()
+
+
+def test_each_altered_missing_or_foreign_file_is_named(folder):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "bundle.json"):
+        relative = path.relative_to(folder).as_posix()
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        assert verify(folder).problems == (f"{relative} was altered: its sha256 is not the one in bundle.json.",)
+        path.unlink()
+        assert verify(folder).problems == (f"{relative} is missing.",)
+        path.write_bytes(data)
+    (folder / "heads" / "more.npy").touch()
+    (folder / ".lock").touch()
+    assert verify(folder).problems == ("heads/more.npy is not listed in bundle.json.",)
+
+
+def test_an_unusable_manifest_is_an_error(folder):
+    (folder / "bundle.json").write_text("{", encoding="utf-8")
+    with pytest.raises(BundleDamaged):
+        verify(folder)
+    (folder / "bundle.json").unlink()
+    with pytest.raises(BundleMissing):
+        verify(folder)
+
+
+def _add(name, where, amount):
+    def change(folder):
+        array = np.load(folder / name)
+        array[where] = ~array[where] if array.dtype == bool else array[where] + np.asarray(amount, array.dtype)
+        np.save(folder / name, array)
+
+    return change
+
+
+def _swap_images(folder):
+    table = pq.read_table(folder / "images.parquet")
+    pq.write_table(table.take([1, 0, *range(2, 40)]), folder / "images.parquet")
+
+
+def _index_of_another_head(folder):
+    shutil.copy(folder / "index/heads/L2.H0.faiss", folder / "index/heads/L3.H1.faiss")
+
+
+def _shifted_index(folder):
+    write_index(folder / "index/images.faiss", build_flat_fp16(np.roll(bundle_maker.arrays()["representations"], 1, 0)))
+
+
+def _short_index(folder):
+    write_index(folder / "index/text.faiss", build_flat_fp16(bundle_maker.arrays()["text_embeddings"][:5]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_add("ok.npy", 3, 0), "ok.npy counts"),
+        (_swap_images, "does not number its images"),
+        (_add("representations.npy", (3, 0), 0.2), "representations.npy holds rows that are not of norm one"),
+        (_add("representations.npy", (7, 0), 1), "representations.npy is not zero for quarantined images"),
+        (_add("text/embeddings.npy", (3, 0), 0.2), "text/embeddings.npy holds rows"),
+        (_add("heads/r.npy", (0, 1, 7, 0), 1), "heads/r.npy at layer 2, head 1 is not finite, or not zero"),
+        (_add("heads/r.npy", (1, 1, 3, 0), np.nan), "heads/r.npy at layer 3, head 1 is not finite"),
+        (_add("heads/r.npy", (1, 0, 3, 0), 0.5), "heads/mean.npy at layer 3, head 0 is not the mean"),
+        (_add("heads/basis.npy", (1, 0, 3, 0), 0.01), "columns that are not orthonormal"),
+        (_add("heads/cov.npy", (1, 0, 0, 0), 0.01), "heads/variance.npy at layer 3, head 0 is not the trace"),
+        (_add("heads/text_index.npy", (1, 0, 0), 12), "heads/text_index.npy points at rows that do not exist"),
+        (_add("heads/text_top_ids.npy", (1, 0, 0, 0, 0), 40), "heads/text_top_ids.npy points at rows"),
+        (_add("heads/text_top_scores.npy", (0, 0, 0, 0, 1), 9), "not sorted"),
+        (_add("heads/text_top_scores.npy", (0, 0, 0, 1, 1), -9), "not sorted"),
+        (_add("heads/text_top_scores.npy", (0, 0, 0, 0, 0), np.nan), "not NaN exactly where"),
+        (_index_of_another_head, "index/heads/L3.H1.faiss does not answer as heads/r.npy does"),
+        (_shifted_index, "index/images.faiss does not answer as representations.npy does"),
+        (_short_index, "index/text.faiss is 5 × 16"),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_found(folder, change, words):
+    change(folder)
+    reseal(folder)
+    problems = verify(folder).problems
+    assert any(words in problem for problem in problems), problems
+
+
+def test_quarantined_images_at_the_top_are_found(folder):
+    ids = np.load(folder / "heads/text_top_ids.npy")
+    ids[0, 0, 0, 0, 0] = bundle_maker.QUARANTINED[0]
+    np.save(folder / "heads/text_top_ids.npy", ids)
+    reseal(folder)
+    assert verify(folder).problems == ("heads/text_top_ids.npy names quarantined images.",)
+
+
+def test_parts_that_do_not_close_are_found(folder):
+    reseal(folder, worst_residual=2e-5)
+    (problem,) = verify(folder).problems
+    assert "2.00e-05, more than the 1.00e-05 allowed" in problem
+
+
+def test_a_missing_entry_of_an_index_is_found(folder):
+    document = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    del document["indexes"]["heads/L3.H1"]
+    reseal(folder, indexes=document["indexes"])
+    assert verify(folder).problems == ("bundle.json does not list an index for every head, the images and the texts.",)
