@@ -110,6 +110,10 @@ def fill(folder: Path) -> BundleWriter:
         writer.table(name, table)
     for layer, head in np.ndindex(2, 2):
         writer.index(schema.head_key(AXES["layer"][layer], head), build_flat_fp16(made["r"][layer, head]))
+    offsets = np.cumsum([0, *(3 * arrays()["ok"])])
+    for name, data in (("thumbs.bin", bytes(offsets[-1])), ("offsets.npy", offsets)):
+        with writer.file(f"thumbs/{name}") as path, path.open("wb") as file:
+            np.save(file, data) if isinstance(data, np.ndarray) else file.write(data)
     writer.index("images", build_flat_fp16(made["representations"]))
     writer.index("text", build_flat_fp16(made["text_embeddings"]))
     return writer

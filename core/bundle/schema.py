@@ -181,7 +181,13 @@ INDEXES = (
 )  # fmt: skip
 
 FILES = (
-    FileSpec("thumbs", "thumbs/*", "thumbnails, packed once; core/bundle/thumbs.py describes the pack", optional=True),
+    FileSpec("thumbs", "thumbs/thumbs.bin", "thumbnails: JPEG files one after another, by image_id", optional=True),
+    FileSpec(
+        "thumb_offsets",
+        "thumbs/offsets.npy",
+        "int64 [images + 1]; thumbnail i is bytes offsets[i] to offsets[i+1] of thumbs.bin, none where quarantined",
+        optional=True,
+    ),
 )
 
 FIELDS = (

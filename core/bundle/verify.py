@@ -93,7 +93,7 @@ def _content_problems(bundle: Bundle) -> list[str]:
         problems += _guarded(_opens(bundle, name))
     # the comparisons below need all of them
     if not problems:
-        for check in (_closing, _images, _units, _heads, _texts, _index_list):
+        for check in (_closing, _images, _units, _heads, _texts, _thumbs, _index_list):
             problems += _guarded(check(bundle))
     return problems
 
@@ -179,6 +179,25 @@ def _texts(bundle: Bundle) -> Iterator[str]:
     steps = np.diff(scores.astype(np.float64), axis=-1)
     if (steps[..., 0, :] > 0).any() or (steps[..., 1, :] < 0).any():
         yield "heads/text_top_scores.npy is not sorted from the most extreme image on."
+
+
+def _thumbs(bundle: Bundle) -> Iterator[str]:
+    there = [name in bundle.facts["files"] for name in ("thumbs/thumbs.bin", "thumbs/offsets.npy")]
+    if any(there) and not all(there):
+        yield "thumbs/ holds only one of thumbs.bin and offsets.npy."
+    if not all(there):
+        return
+    ok, size = np.asarray(bundle.array("ok")), bundle.path("thumbs/thumbs.bin").stat().st_size
+    try:
+        offsets = np.load(bundle.path("thumbs/offsets.npy"), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise BundleDamaged(f"thumbs/offsets.npy cannot be read ({error}).") from error
+    if offsets.dtype != np.int64 or offsets.shape != (len(ok) + 1,):
+        yield f"thumbs/offsets.npy is {offsets.dtype} {offsets.shape}, not int64 ({len(ok) + 1},)."
+    elif offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets) < 0).any():
+        yield f"thumbs/offsets.npy does not rise from 0 to the {size} bytes of thumbs/thumbs.bin."
+    elif np.diff(offsets)[~ok].any():
+        yield "thumbs/ holds thumbnails of quarantined images."
 
 
 def _index_list(bundle: Bundle) -> Iterator[str]:

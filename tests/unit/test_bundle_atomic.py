@@ -180,14 +180,17 @@ for turn in range(10**9):
 
 def test_kill_9_never_shows_half_a_file_and_leftovers_are_swept(tmp_path):
     rng = np.random.default_rng(0)
-    leftovers = 0
-    for _ in range(6):
-        child = subprocess.Popen(
-            [sys.executable, "-c", _WRITES_FOREVER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
-        )
+    kills, leftovers = 0, 0
+    while kills < 6 or leftovers < 3:
+        kills += 1
+        assert kills < 60, f"only {leftovers} of {kills} kills hit a file being written: the test tests little"
+        command = [sys.executable, "-c", _WRITES_FOREVER, str(tmp_path)]
+        child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
         assert child.stdout is not None
         child.stdout.readline()
         time.sleep(rng.uniform(0.01, 0.1))
+        while kills % 2 and not list(tmp_path.glob(".*.tmp")):  # every other kill waits for a file being written
+            time.sleep(0.0001)
         assert atomic.sweep(tmp_path) == []  # its files are in use
         child.kill()
         child.wait()
@@ -198,7 +201,6 @@ def test_kill_9_never_shows_half_a_file_and_leftovers_are_swept(tmp_path):
                 assert values.shape == (300_000,) and len(np.unique(values)) == 1
         leftovers += len(atomic.sweep(tmp_path))
         assert set(os.listdir(tmp_path)) <= {"a.npy", "b"}
-    assert leftovers, "no kill hit a file being written: the test tests nothing"
 
 
 def test_sweep_takes_only_what_dead_writers_left(tmp_path):

@@ -1,6 +1,7 @@
 """A bundle written, read and refused: unfinished, altered, missing, foreign, of another version, hostile."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,14 @@ from tests import bundle_maker
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return bundle_maker.make(tmp_path_factory.mktemp("whole") / "b")
+
+
 @pytest.fixture
-def folder(tmp_path):
-    return bundle_maker.make(tmp_path / "out" / "0123abcd")
+def folder(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "out" / "0123abcd")
 
 
 def change(folder, edit):

@@ -36,7 +36,7 @@ def reseal(folder, **changes):
 def test_a_whole_bundle_has_no_problem_and_progress_reaches_its_end(folder):
     steps: list[tuple[int, int, str]] = []
     report = verify(folder, lambda *step: steps.append(step))
-    assert report.ok and report.problems == () and report.files == 31 and report.size > 10_000
+    assert report.ok and report.problems == () and report.files == 33 and report.size > 10_000
     done, totals = [step[0] for step in steps], {step[1] for step in steps}
     assert done == sorted(done) and len(totals) == 1 and done[-1] == totals.pop()
 
@@ -108,6 +108,9 @@ def _short_index(folder):
         (_add("heads/text_top_scores.npy", (0, 0, 0, 0, 1), 9), "not sorted"),
         (_add("heads/text_top_scores.npy", (0, 0, 0, 1, 1), -9), "not sorted"),
         (_add("heads/text_top_scores.npy", (0, 0, 0, 0, 0), np.nan), "not NaN exactly where"),
+        (_add("thumbs/offsets.npy", 3, 9), "thumbs/offsets.npy does not rise"),
+        (_add("thumbs/offsets.npy", -1, 9), "thumbs/offsets.npy does not rise"),
+        (_add("thumbs/offsets.npy", slice(bundle_maker.QUARANTINED[0] + 1, 9), 1), "thumbnails of quarantined images"),
         (_index_of_another_head, "index/heads/L3.H1.faiss does not answer as heads/r.npy does"),
         (_shifted_index, "index/images.faiss does not answer as representations.npy does"),
         (_short_index, "index/text.faiss is 5 × 16"),
