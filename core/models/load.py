@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from core.errors import ActivationMismatch, UnknownModel, UnsupportedTower, WeightsError
 from core.models.modified_resnet import ModifiedResNetTower
 from core.models.openclip_vit import OpenClipViT
+from core.models.text import TextTower
 from core.models.tower import Tower
 
 DEMO_MODELS = Path(__file__).resolve().parents[2] / "demo" / "models"
 RANDOM_SEED = 0  # random weights are seeded, so that the same command names the same bundle
 PRECISIONS = ("fp32", "bf16", "fp16")
 DEVICES = ("auto", "cuda", "mps", "cpu")
-_TEXT_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class LoadedModel:
     pretrained: str | None
     clip: Any
     tower: Tower
-    tokenizer: Callable[[list[str]], Tensor]
+    text: TextTower
     transform: Callable[[Image.Image], Tensor]
     preprocessing: dict[str, Any]
     config: dict[str, Any]
@@ -92,16 +92,9 @@ class LoadedModel:
         trace = self.tower.trace(noise.to(self.device), ())
         return [round(float(x), 6) for x in (trace.representation_bo / trace.norm_b[:, None])[0, :8]]
 
-    @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Unit-norm text embeddings, float32 (n, o)."""
-        out = [
-            self.clip.encode_text(self.tokenizer(list(texts[i : i + _TEXT_BATCH])).to(self.device)).float()
-            for i in range(0, len(texts), _TEXT_BATCH)
-        ]
-        if not out:
-            return np.zeros((0, self.tower.out_dim), np.float32)
-        return torch.nn.functional.normalize(torch.cat(out), dim=-1).cpu().numpy()
+        return self.text.encode(texts)
 
     def batch(self, images: Sequence[Image.Image]) -> Tensor:
         """Preprocessed images (b, 3, s, s) on the model's device."""
@@ -158,7 +151,7 @@ def load_model(
         pretrained=pretrained,
         clip=clip,
         tower=_tower(clip, name),
-        tokenizer=open_clip.get_tokenizer(name if folder is None else f"local-dir:{folder}"),
+        text=TextTower(clip, open_clip.get_tokenizer(name if folder is None else f"local-dir:{folder}"), where),
         transform=image_transform_v2(PreprocessCfg(**preprocess), is_train=False),
         preprocessing=json.loads(json.dumps(preprocess)),
         config=config,

@@ -1,0 +1,126 @@
+"""What a run will need, from a short trial, before anything starts."""
+
+import resource
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from core.errors import StorageError
+from core.methods.first_order import FirstOrder
+from core.models.load import LoadedModel
+from core.text.pools import load_pool
+from precompute.config import Resources
+from precompute.manifest import Manifest
+from precompute.plan import Plan
+from precompute.reader import read_images
+
+_TRIAL_IMAGES = 48
+_THUMBNAIL_BYTES = 4_500  # a 128 px thumbnail, measured on photographs
+_SLACK = 1.05
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`disk_bytes` of the finished bundle, `peak_disk_bytes` while it is made, `memory_bytes` of one process, `seconds`
+    for all images with one process."""
+
+    images: int
+    shards: int
+    disk_bytes: int
+    peak_disk_bytes: int
+    memory_bytes: int
+    seconds: float
+    rate: float
+
+
+def disk_bytes(plan: Plan, model: LoadedModel) -> tuple[int, int]:
+    """Bytes of the finished bundle, and at the peak, when partials and arrays are both there."""
+    tower = model.tower
+    coords = plan.images * len(plan.layers) * tower.heads * tower.head_width * 2
+    units = plan.images * tower.out_dim * 2
+    thumbnails = plan.images * _THUMBNAIL_BYTES
+    texts = len(load_pool(plan.settings.pool).texts) * tower.out_dim * 6
+    finished = 2 * (coords + units) + thumbnails + texts + 300 * plan.images
+    return int(finished * _SLACK), int((finished + coords + units + thumbnails) * _SLACK)
+
+
+def check_room(plan: Plan, model: LoadedModel) -> None:
+    """Raise StorageError before the run starts, rather than in the middle of it."""
+    _, needed = disk_bytes(plan, model)
+    folder = next(path for path in [plan.folder, *plan.folder.parents] if path.exists())
+    free = shutil.disk_usage(folder).free
+    there = sum(path.stat().st_size for path in plan.folder.rglob("*") if path.is_file()) if plan.folder.exists() else 0
+    if free + there < needed:
+        raise StorageError(
+            f"This bundle needs {human(needed)} while it is made, and {human(free)} are free at {folder}. Free some "
+            "space, choose another folder with --out, or fewer layers with --layers."
+        )
+
+
+def estimate(plan: Plan, model: LoadedModel, manifest: Manifest, resources: Resources) -> Estimate:
+    """Time a few dozen of the images, spread over the data set, through the whole path except writing."""
+    count = min(_TRIAL_IMAGES, plan.images)
+    chosen = [i * plan.images // count for i in range(count)]
+    lens = FirstOrder(model.tower, plan.layers, plan.settings.layernorm)
+    rows = manifest.table.take(chosen)
+    started, timed, batch = time.perf_counter(), 0, plan.settings.batch
+    reads = read_images(
+        manifest.root,
+        rows,
+        plan.settings.policy,
+        threads=resources.threads,
+        prepare=lambda image: model.transform(image),
+    )
+    while group := list(islice(reads, min(batch, max(1, count // 3)))):
+        pixels = [read.prepared for read in group if read.code is None]
+        if pixels:
+            with torch.inference_mode():
+                lens.parts(model.tower.trace(torch.stack(pixels).to(model.device), lens.layers))
+        if timed == 0:
+            started = time.perf_counter()  # the first batch pays for start-up
+        timed += len(group)
+    measured = timed - min(timed - 1, min(batch, max(1, count // 3)))
+    seconds_each = (time.perf_counter() - started) / max(1, measured)
+    finished, peak = disk_bytes(plan, model)
+    return Estimate(
+        images=plan.images,
+        shards=plan.shards,
+        disk_bytes=finished,
+        peak_disk_bytes=peak,
+        memory_bytes=peak_memory(),
+        seconds=plan.images * seconds_each,
+        rate=1 / seconds_each,
+    )
+
+
+def peak_memory() -> int:
+    """Largest resident size of this process so far, bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kilobytes
+
+
+def human(size: float) -> str:
+    """1536000 -> '1.5 MB'."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """4000 -> '1 h 7 min'."""
+    minutes, hours = round(seconds / 60), int(seconds // 3600)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{hours} h {minutes - 60 * hours} min"
+
+
+def free_space(folder: Path) -> int:
+    """Bytes free where the bundle would go."""
+    return shutil.disk_usage(next(path for path in [folder, *folder.parents] if path.exists())).free

@@ -1,0 +1,150 @@
+"""Runs a plan: its shards, here or in worker processes, then everything that needs all of them."""
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from tqdm import tqdm
+
+from core.bundle.atomic import sweep
+from core.bundle.lock import run_lock
+from core.bundle.write import BundleWriter
+from core.errors import InputError, StorageError
+from core.methods.first_order import FirstOrder
+from core.models.load import LoadedModel, load_model
+from core.text.embed import embed_pool
+from core.text.pools import load_pool
+from precompute.config import ModelChoice, Resources
+from precompute.finish import write_classes, write_indexes, write_manifest, write_parts
+from precompute.label import label_heads
+from precompute.merge import merge_partials
+from precompute.plan import Plan, load_plan
+from precompute.worker import ShardWorker
+
+Seen = Callable[[int], None]
+
+
+def load(choice: ModelChoice) -> LoadedModel:
+    """The model of a plan."""
+    return load_model(**asdict(choice))
+
+
+def is_finished(plan: Plan) -> bool:
+    """Whether the bundle is complete; a finished bundle is never touched again."""
+    return (plan.folder / "bundle.json").exists()
+
+
+def run_shards(plan: Plan, model: LoadedModel, resources: Resources) -> int:
+    """Compute the missing shards (of this part, where the work is divided); returns how many were computed.
+
+    Raises BundleBusy if another process is at the same part, and whatever a shard raises.
+    """
+    mine, of = resources.part or (0, 1)
+    missing = [shard for shard in plan.missing() if shard % of == mine]
+    done = sum(len(plan.rows(shard)) for shard in range(mine, plan.shards, of) if shard not in missing)
+    total = done + sum(len(plan.rows(shard)) for shard in missing)
+    plan.work.mkdir(parents=True, exist_ok=True)
+    with run_lock(plan.work / f"part-{mine}-of-{of}.lock"), _bar(total, "images", "img", resources, done) as seen:
+        sweep(plan.work)
+        if resources.jobs == 1 or len(missing) < 2:
+            worker = ShardWorker(plan, model, resources)
+            for shard in missing:
+                worker.run(shard, seen)
+        else:
+            _in_processes(plan, missing, resources, seen)
+    return len(missing)
+
+
+def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
+    """Merge, label, index, and write bundle.json; returns the bundle's folder. Can be repeated after any interruption."""
+    missing = plan.missing()
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {plan.shards} shards are not there yet (the first: {missing[0]}). Run the parts that "
+            f"are missing, or copy their files into {plan.work}, then merge again."
+        )
+    with run_lock(plan.work / "finish.lock"), BundleWriter(plan.folder) as writer:
+        sweep(plan.folder)
+        lens = FirstOrder(model.tower, plan.layers, plan.settings.layernorm)
+        basis_lhoc = lens.basis_lhoc.cpu().numpy()
+        pool = load_pool(plan.settings.pool)
+        with _bar(len(pool.texts), "texts", "text", resources) as seen:
+            texts_wo = embed_pool(model, pool, cache_dir=resources.cache, progress=_steps(seen))
+        with _bar(plan.images, "merging", "img", resources) as seen:
+            statistics = merge_partials(plan, writer, seen)
+        writer.table("pool", pa.table({"text": list(pool.texts)}))
+        writer.array("text_embeddings", texts_wo)
+        writer.array("basis", basis_lhoc)
+        write_parts(writer, lens, statistics)
+        r_lhnc = np.load(plan.folder / "heads" / "r.npy", mmap_mode="r")
+        ok_n = np.load(plan.folder / "ok.npy")
+        with _bar(basis_lhoc.shape[0] * basis_lhoc.shape[1], "labels", "head", resources) as seen:
+            label_heads(writer, statistics, basis_lhoc, texts_wo, r_lhnc, ok_n, plan.settings, seen)
+        write_indexes(plan, writer, texts_wo, lambda i, head: texts_wo[:256] @ basis_lhoc[i, head])
+        zero_shot = write_classes(plan, writer, model, resources)
+        write_manifest(plan, writer, model, pool, statistics, zero_shot)
+    shutil.rmtree(plan.work, ignore_errors=True)  # only now: until bundle.json stands, everything can be made again
+    return plan.folder
+
+
+def _in_processes(plan: Plan, shards: list[int], resources: Resources, seen: Seen) -> None:
+    """One model a process. Processes are spawned: a forked torch or FAISS can hang on the parent's threads."""
+    threads = max(1, (os.cpu_count() or 1) // resources.jobs)
+    context = multiprocessing.get_context("spawn")
+    arguments = (plan.folder, Resources(jobs=1, threads=1), threads)
+    with ProcessPoolExecutor(resources.jobs, context, _start_worker, arguments) as pool:
+        futures = {pool.submit(_work, shard): shard for shard in shards}
+        try:
+            for future in as_completed(futures):
+                future.result()
+                seen(len(plan.rows(futures[future])))
+        except BrokenProcessPool as error:
+            raise StorageError(
+                "A worker process was ended from outside, most often for want of memory. Finished shards are kept: run "
+                "the same command again with fewer --jobs."
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _steps(seen: Seen) -> Callable[[int, int], None]:
+    """Turns a report of (done, total) into one of what was newly done."""
+    before = 0
+
+    def report(done: int, _total: int) -> None:
+        nonlocal before
+        seen(done - before)
+        before = done
+
+    return report
+
+
+_worker: ShardWorker | None = None  # of this worker process
+
+
+def _start_worker(folder: Path, resources: Resources, threads: int) -> None:
+    global _worker
+    torch.set_num_threads(threads)
+    plan = load_plan(folder)
+    _worker = ShardWorker(plan, load(plan.model), resources)
+
+
+def _work(shard: int) -> None:
+    assert _worker is not None
+    _worker.run(shard)
+
+
+@contextmanager
+def _bar(total: int, what: str, unit: str, resources: Resources, initial: int = 0) -> Iterator[Seen]:
+    """A progress bar with rate and time left."""
+    with tqdm(total=total, desc=f"{what:8s}", unit=unit, initial=initial, disable=not resources.progress) as bar:
+        yield lambda n: None if bar.update(n) else None
