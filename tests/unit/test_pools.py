@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.errors import PoolError
 from core.text import pools
-from core.text.grammar import RULES, descriptions, with_article
+from core.text.grammar import RULES, descriptions, expand, with_article
 from core.text.grammar_words import WORDS
 from core.text.pools import load_pool, make_pool, parse_pool, pool_names
 
@@ -185,6 +185,12 @@ def test_every_word_of_the_grammar_is_used_and_every_slot_has_words():
         assert len(set(listed)) == len(listed), kind
         for word in listed:
             assert word in everything, (kind, word)
+
+
+def test_a_word_never_meets_itself_and_partners_are_used_evenly():
+    pairs = [tuple(text.split(" and ")) for text in expand("{tone} and {tone}", 10)]  # ten tones
+    assert len(pairs) == len(set(pairs)) == 90
+    assert all(a != b for a, b in pairs)
 
 
 def test_articles():

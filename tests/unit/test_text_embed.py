@@ -88,6 +88,26 @@ def test_an_entry_that_is_something_else_is_made_again(tmp_path, array):
     assert embed_pool(FakeEncoder(), POOL, tmp_path).tobytes() == first.tobytes()
 
 
+class Payload:
+    """What a pickle can do to whoever opens it."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return (Path.touch, (self.target,))
+
+
+def test_a_pickle_in_the_cache_is_never_opened(tmp_path):
+    embed_pool(FakeEncoder(), POOL, tmp_path)
+    (file,) = tmp_path.glob("*.npy")
+    with file.open("wb") as out:
+        np.save(out, np.array([Payload(tmp_path / "ran")], dtype=object), allow_pickle=True)
+    file.with_suffix(".sha256").write_text(hashlib.sha256(file.read_bytes()).hexdigest())
+    assert embed_pool(FakeEncoder(), POOL, tmp_path).shape == (len(POOL), 8)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     with caplog.at_level(logging.WARNING):
