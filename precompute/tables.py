@@ -66,13 +66,17 @@ def _read(file: Path) -> pa.Table:
             return table
         # Types are guessed from one block; with all of the file in it, a late value cannot contradict the guess.
         block = min(max(file.stat().st_size, 1 << 20), _MAX_BLOCK)
-        return pcsv.read_csv(
+        table = pcsv.read_csv(
             file,
             read_options=pcsv.ReadOptions(block_size=block),
             parse_options=pcsv.ParseOptions(delimiter=_DELIMITERS[suffix], newlines_in_values=True),
             # Folder names such as 007 are text.
             convert_options=pcsv.ConvertOptions(column_types={"path": pa.string(), "class": pa.string()}),
         )
+        odd = [column.name for column in table.schema if pa.types.is_binary(column.type)]
+        if odd:  # text that is no UTF-8 is read as bytes
+            raise pa.ArrowInvalid(f"column {odd[0]!r} is not UTF-8")
+        return table
     except PermissionError as error:
         raise ManifestError(f"{file} cannot be read: permission is denied. Ask for access, or copy it.") from error
     except (pa.ArrowException, OSError) as error:  # ArrowInvalid is a ValueError, damaged Parquet an OSError
