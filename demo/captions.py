@@ -107,7 +107,9 @@ def sample_caption(scene: Scene, rng: np.random.Generator) -> tuple[str, Claim]:
     """A caption that is true of the scene, naming a random part of its factors, and its Claim."""
     say_object, say_place, say_style, say_count = rng.uniform(size=4) < (0.9, 0.6, 0.5, 0.6)
     kinds, names = scene.kinds, [placed.name for placed in scene.objects]
-    category, objects, count = None, (), None
+    category: int | None = None
+    objects: tuple[int, ...] = ()
+    count: int | None = None
     if say_object and not scene.mixed and rng.uniform() < 0.12:
         name = CATEGORY_OF[kinds[0]]
         category = CATEGORIES.index(name)

@@ -17,13 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from demo.stream import SHIPPED, scene_rng
+from demo.stream import SHIPPED, SIDES, scene_rng
 from demo.vocabulary import OBJECT_NAMES, PLACES, STYLES
 from demo.world import Scene, render, sample_scene
 
 IMAGES = Path(__file__).parent / "images"
 NUMBER = 2448  # 24 a class
-SIDES = (128, 144, 160)
 YEARS = range(2010, 2025)
 
 # Ground truth for drift: the chance of each factor value moves linearly over the years between these two multiples of
@@ -76,7 +75,13 @@ def truth_row(scene: Scene, path: str, year: int, side: int) -> dict[str, Any]:
         "size": round(float(np.mean([placed.size for placed in scene.objects])), 4),
         "objects": json.dumps(
             [
-                {"name": o.name, "x": round(o.x, 4), "y": round(o.y, 4), "size": round(o.size, 4), "tilt": round(o.tilt, 1)}
+                {
+                    "name": o.name,
+                    "x": round(o.x, 4),
+                    "y": round(o.y, 4),
+                    "size": round(o.size, 4),
+                    "tilt": round(o.tilt, 1),
+                }
                 for o in scene.objects
             ]
         ),
@@ -84,11 +89,9 @@ def truth_row(scene: Scene, path: str, year: int, side: int) -> dict[str, Any]:
 
 
 def mask_png(mask: np.ndarray) -> bytes:
-    """An instance mask, uint8 [p, p], as the bytes of a palette PNG (pixel values are kept: 0 place, i + 1 object i)."""
-    picture = Image.fromarray(mask).convert("P")
-    picture.putdata(mask.ravel().tolist())
+    """An instance mask, uint8 [p, p], as the bytes of a grey PNG; pixel values are kept."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True, bits=4)
+    Image.fromarray(mask).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

@@ -58,14 +58,14 @@ def beach(p: int, rng: np.random.Generator) -> np.ndarray:
 def snow(p: int, rng: np.random.Generator) -> np.ndarray:
     """Bluish haze above white ground, with flakes."""
     canvas = _gradient(p, _jitter(rng, (165, 190, 228), 8), _jitter(rng, (232, 242, 255), 5))
-    _specks(canvas, rng, int(rng.integers(30, 45)), 0.015, np.float32([255, 255, 255]))
+    _specks(canvas, rng, int(rng.integers(30, 45)), 0.015, np.array([255, 255, 255], np.float32))
     return canvas
 
 
 def grass(p: int, rng: np.random.Generator) -> np.ndarray:
     """Green blades: noise stretched upwards."""
     blades = rng.random((p // 4 + 1, p, 1), dtype=np.float32).repeat(4, axis=0)[:p] - 0.5
-    return _jitter(rng, (70, 150, 45)) + (blades + _noise(p, rng, 0.3)) * np.float32([34, 50, 26])
+    return _jitter(rng, (70, 150, 45)) + (blades + _noise(p, rng, 0.3)) * np.array([34, 50, 26], np.float32)
 
 
 def desert(p: int, rng: np.random.Generator) -> np.ndarray:
@@ -86,14 +86,14 @@ def ocean(p: int, rng: np.random.Generator) -> np.ndarray:
     waves, lines = rng.uniform(4, 6), rng.uniform(5, 7)
     height = rows * lines + 0.3 * np.abs(np.sin(np.pi * (columns * waves + rng.uniform())))
     crest = ((height + rng.uniform()) % 1.0) < 0.16
-    canvas[crest] += np.float32([50, 55, 45])
+    canvas[crest] += np.array([50, 55, 45], np.float32)
     return canvas
 
 
 def night_sky(p: int, rng: np.random.Generator) -> np.ndarray:
     """Dark blue with small stars."""
     canvas = _gradient(p, _jitter(rng, (6, 8, 40), 5), _jitter(rng, (28, 26, 85), 8))
-    _specks(canvas, rng, int(rng.integers(35, 55)), 0.008, np.float32([255, 250, 215]))
+    _specks(canvas, rng, int(rng.integers(35, 55)), 0.008, np.array([255, 250, 215], np.float32))
     return canvas
 
 
@@ -119,9 +119,9 @@ def sunset(p: int, rng: np.random.Generator) -> np.ndarray:
     canvas = _gradient(p, _jitter(rng, (85, 35, 110)), _jitter(rng, (255, 140, 35)))
     radius, x, y = rng.uniform(0.1, 0.16), rng.uniform(0.2, 0.8), rng.uniform(0.5, 0.8)
     columns = (np.arange(p, dtype=np.float32) / p)[None, :, None]
-    np.copyto(canvas, np.float32([255, 232, 120]), where=(columns - x) ** 2 + (_rows(p) - y) ** 2 < radius**2)
+    np.copyto(canvas, np.array([255, 232, 120], np.float32), where=(columns - x) ** 2 + (_rows(p) - y) ** 2 < radius**2)
     for height in rng.uniform(0.1, 0.6, 3):
-        canvas[int(height * p) : int((height + 0.035) * p)] += np.float32([45, 15, 5])
+        canvas[int(height * p) : int((height + 0.035) * p)] += np.array([45, 15, 5], np.float32)
     return canvas
 
 
@@ -154,7 +154,7 @@ def _two_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Two vivid colours that differ in lightness too, so that the pattern survives black and white."""
     while True:
         first, second = _vivid(rng), _vivid(rng)
-        if abs(float((first - second) @ np.float32([0.299, 0.587, 0.114]))) > 45:
+        if abs(float((first - second) @ np.array([0.299, 0.587, 0.114], np.float32))) > 45:
             return first, second
 
 

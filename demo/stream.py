@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 
 from demo.captions import FACTORS, Claim, sample_caption
 from demo.vocabulary import CATEGORIES, CATEGORY_OF, OBJECT_NAMES, PLACES, STYLES
 from demo.world import Scene, render, sample_scene
 
 TRAIN, HELD_OUT, SHIPPED = 0, 1, 2  # splits never share a random stream
-EASY = 80_000
+EASY = 40_000
 EASY_SIZE = (0.7, 0.95)
+SIDES = (128, 144, 160)  # of the shipped images, in pixels
 
 
 def scene_rng(split: int, seed: int, index: int) -> np.random.Generator:
@@ -67,7 +69,7 @@ def matches(claims: list[Claim], truth: dict[str, torch.Tensor]) -> torch.Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """images float32 [b, 3, p, p], normalised to mean 0.5, std 0.25; targets as in `targets`; texts and claims, b each."""
+    """images float32 [b, 3, p, p] as `to_tensor` makes them; targets as in `targets`; texts and claims, b each."""
 
     images: torch.Tensor
     targets: dict[str, torch.Tensor]
@@ -84,8 +86,14 @@ def to_tensor(pictures: list[np.ndarray]) -> torch.Tensor:
     return stacked.div_(255).sub_(MEAN).div_(STD)
 
 
-def train_batch(seed: int, start: int, size: int, pixels: int) -> Batch:
-    """Training samples start .. start + size."""
+def shipped_view(scene: Scene, side: int, pixels: int) -> np.ndarray:
+    """The scene drawn at a shipped side and reduced to the input size as open_clip's preprocessing does."""
+    picture = Image.fromarray(render(scene, side)[0])
+    return np.asarray(picture.resize((pixels, pixels), Image.Resampling.BICUBIC))
+
+
+def train_batch(seed: int, start: int, size: int, pixels: int, shipped: bool) -> Batch:
+    """Training samples start .. start + size; drawn at the input size (faster), or as the shipped images are."""
     scenes, texts, claims, pictures = [], [], [], []
     for index in range(start, start + size):
         scene, rng = train_scene(seed, index)
@@ -93,5 +101,6 @@ def train_batch(seed: int, start: int, size: int, pixels: int) -> Batch:
         scenes.append(scene)
         texts.append(text)
         claims.append(claim)
-        pictures.append(render(scene, pixels)[0])
+        side = SIDES[index % len(SIDES)]
+        pictures.append(shipped_view(scene, side, pixels) if shipped else render(scene, pixels)[0])
     return Batch(to_tensor(pictures), targets(scenes), texts, claims)

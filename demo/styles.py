@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-SEPIA_DARK = np.float32([45, 28, 12])
-SEPIA_LIGHT = np.float32([255, 236, 196])
+SEPIA_DARK = np.array([45, 28, 12], np.float32)
+SEPIA_LIGHT = np.array([255, 236, 196], np.float32)
 BLUR = (0.018, 0.027)  # standard deviation of the Gaussian, as a share of the side; 1.2 to 1.7 pixels at 64
 
 

@@ -22,11 +22,11 @@ CATEGORIES = (
 
 # One line a category: name, glyph. Names are singular; irregular plurals are listed below.
 _GLYPHS: dict[str, str] = {
-    "animal": "dog 🐶, cat 🐱, lion 🦁, panda 🐼, pig 🐷, frog 🐸, monkey 🐵, rabbit 🐰, fox 🦊, elephant 🐘, giraffe 🦒, "
-    "zebra 🦓, snake 🐍, turtle 🐢, penguin 🐧, owl 🦉, butterfly 🦋, bee 🐝, ladybug 🐞, snail 🐌",
+    "animal": "dog 🐶, cat 🐱, lion 🦁, panda 🐼, pig 🐷, frog 🐸, monkey 🐵, rabbit 🐰, fox 🦊, elephant 🐘, "
+    "giraffe 🦒, zebra 🦓, snake 🐍, turtle 🐢, penguin 🐧, owl 🦉, butterfly 🦋, bee 🐝, ladybug 🐞, snail 🐌",
     "sea creature": "fish 🐠, whale 🐳, octopus 🐙, crab 🦀, shark 🦈, squid 🦑",
-    "food": "burger 🍔, pizza 🍕, sushi 🍣, taco 🌮, hot dog 🌭, birthday cake 🎂, donut 🍩, ice cream 🍦, fried egg 🍳, "
-    "cheese 🧀, pretzel 🥨, popcorn 🍿, carrot 🥕, corn 🌽",
+    "food": "burger 🍔, pizza 🍕, sushi 🍣, taco 🌮, hot dog 🌭, birthday cake 🎂, donut 🍩, ice cream 🍦, "
+    "fried egg 🍳, cheese 🧀, pretzel 🥨, popcorn 🍿, carrot 🥕, corn 🌽",
     "fruit": "apple 🍎, banana 🍌, strawberry 🍓, watermelon 🍉, pineapple 🍍, pear 🍐, cherry 🍒, bunch of grapes 🍇",
     "plant": "tree 🌳, palm tree 🌴, christmas tree 🎄, cactus 🌵, sunflower 🌻, rose 🌹, maple leaf 🍁, mushroom 🍄",
     "vehicle": "car 🚗, bus 🚌, bicycle 🚲, airplane ✈, helicopter 🚁, rocket 🚀, sailboat ⛵, steam train 🚂, "

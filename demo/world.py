@@ -104,7 +104,8 @@ def sample_scene(
     """A random scene; every factor that is given is kept, every other is drawn uniformly.
 
     objects: one name (repeated `count` times) or one name an object (then `count` follows from it, two names or
-    more giving a mixed scene); main: the first object only, another kind may join it; size: range of the box sides as shares of the image; tilt: largest tilt in degrees.
+    more giving a mixed scene); main: the first object only, another kind may join it; size: range of the box sides
+    as shares of the image; tilt: largest tilt in degrees; mixed_share: chance that another kind joins.
     Raises InputError, with the names that exist, for a factor the demo world does not have.
     """
     for name in (*(objects or ()), main):
