@@ -1,0 +1,47 @@
+# Two commands matter: `make demo` and `make test`. Everything they need goes into .venv.
+PYTHON ?= python3
+PIP_ARGS ?=
+PY := .venv/bin/python
+SOURCES := core precompute demo tests
+
+.PHONY: demo test lint fmt types docs bench clean
+
+demo: .venv/.runtime
+	$(PY) -m precompute demo --out bundles
+
+test: lint types
+	$(PY) -m core.bundle.schema --check
+	$(PY) -m pytest -n 2 --dist worksteal
+
+lint: .venv/.dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: .venv/.dev
+	$(PY) -m mypy
+
+fmt: .venv/.dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+docs: .venv/.runtime
+	$(PY) -m core.bundle.schema > docs/bundle.md
+
+bench: .venv/.dev
+	$(PY) -m tests.bench
+
+clean:
+	rm -rf .venv bundles .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Unitscope needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.runtime: requirements.txt | .venv/bin/python
+	$(PY) -m pip install --quiet $(PIP_ARGS) -r requirements.txt
+	touch $@
+
+.venv/.dev: requirements.txt requirements-dev.txt | .venv/bin/python
+	$(PY) -m pip install --quiet $(PIP_ARGS) -r requirements-dev.txt
+	touch $@ .venv/.runtime
