@@ -14,7 +14,6 @@ from precompute.paths import normalise, to_text
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PARQUET = (".parquet", ".pq")
 _OURS = ("image_id", "bytes", "width", "height", "sha256", "status", "message")  # columns of a bundle's image table
-_MAX_BLOCK = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,8 @@ def _read(file: Path) -> pa.Table:
             table = pq.read_table(file, partitioning=None)
             table.validate(full=True)  # Parquet may hold text that is no UTF-8
             return table
-        # Types are guessed from one block; with all of the file in it, a late value cannot contradict the guess.
-        block = min(max(file.stat().st_size, 1 << 20), _MAX_BLOCK)
         table = pcsv.read_csv(
             file,
-            read_options=pcsv.ReadOptions(block_size=block),
             parse_options=pcsv.ParseOptions(delimiter=_DELIMITERS[suffix], newlines_in_values=True),
             # Folder names such as 007 are text.
             convert_options=pcsv.ConvertOptions(column_types={"path": pa.string(), "class": pa.string()}),
