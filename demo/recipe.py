@@ -23,7 +23,7 @@ from demo.stream import matches
 
 MODELS = Path(__file__).parent / "models"
 NAMES = ("demo-vit", "demo-rn")
-WEIGHT = {"object": 1.0, "place": 0.3, "style": 0.3, "count": 0.5, "category": 0.2}  # of each factor's loss
+WEIGHT = {"object": 1.0, "place": 0.5, "style": 0.3, "count": 0.5, "category": 0.2}  # of each factor's loss
 SMOOTHING = 0.02
 
 
@@ -152,7 +152,7 @@ class Classifiers(nn.Module):
         )
 
     def forward(self) -> dict[str, Tensor]:
-        return {factor: F.normalize(weight, dim=-1) for factor, weight in self.directions.items()}
+        return {factor: F.normalize(self.directions[factor], dim=-1) for factor in FACTORS}  # torch sorts the keys
 
 
 def optimizers(model: CLIP, classifiers: Classifiers, muon_lr: float, adam_lr: float) -> list[torch.optim.Optimizer]:
