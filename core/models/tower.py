@@ -6,7 +6,7 @@ Shape letters (DESIGN): b image, l layer, h head, t token (0 = class token), d m
 import math
 import threading
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +103,7 @@ class Tower(Protocol):
         """One plain forward pass over preprocessed images (b, 3, s, s), with taps; heads of `layers` only."""
 
 
-def input_dtype(visual: nn.Module) -> torch.dtype:
-    """The dtype that the encoder's first convolution takes."""
-    return next(visual.parameters()).dtype
+def input_dtype(visual: Any) -> torch.dtype:
+    """The dtype that the encoder's first convolution takes. Its other parameters may differ: in half precision
+    open_clip keeps the class token and the LayerNorms in fp32."""
+    return visual.conv1.weight.dtype
