@@ -62,6 +62,7 @@ def make_bundle(arguments: argparse.Namespace) -> Path:
     started = time.perf_counter()
     plan, model, manifest = _prepare(arguments)
     if run.is_finished(plan):
+        run.clean_up(plan)
         print("This bundle is finished already; the same model, images and settings always give the same one.")
         print_summary(plan.folder)
         return plan.folder
@@ -123,6 +124,7 @@ def _prepare(arguments: argparse.Namespace):  # type: ignore[no-untyped-def] # t
     """Check the cheap things first, so that a typing error is told before a model is loaded."""
     from core.text.pools import load_pool
     from precompute import run
+    from precompute.finish import class_prompts
     from precompute.manifest import build_manifest
     from precompute.plan import make_plan
 
@@ -131,6 +133,7 @@ def _prepare(arguments: argparse.Namespace):  # type: ignore[no-untyped-def] # t
     manifest = build_manifest(arguments.images)
     for note in manifest.notes:
         print(note, file=sys.stderr)
+    class_prompts(manifest.classes if len(manifest.classes) > 1 else (), settings)
     model: LoadedModel = run.load(choice)
     if model.random_weights:
         print("Random weights: nothing in this bundle means anything; every display says so.", file=sys.stderr)

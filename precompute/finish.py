@@ -1,8 +1,9 @@
 """The end of a run: indexes, zero-shot accuracy, tables of parts, and bundle.json, which makes the bundle one."""
 
 import platform
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from core.text.classes import class_names, load_templates, read_class_file
 from core.text.embed import class_embeddings
 from core.text.pools import TextPool
 from core.text.zeroshot import zero_shot_accuracy
-from precompute.config import QUANTILES, Resources
+from precompute.config import QUANTILES, Resources, Settings
 from precompute.plan import Plan
 from precompute.statistics import HeadStatistics
 from precompute.worker import CLOSING
@@ -72,20 +73,26 @@ def layer_labels(plan: Plan) -> list[int | None]:
     return [None] if plan.is_resnet else list(plan.layers)
 
 
+def class_prompts(classes: Sequence[str], settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A readable name for each class, and the templates. Raises PoolError for a file that cannot be used."""
+    given = read_class_file(Path(settings.class_names)) if settings.class_names else None
+    return class_names(classes, given), load_templates(settings.templates)
+
+
 def write_classes(plan: Plan, writer: BundleWriter, model: LoadedModel, resources: Resources) -> dict[str, Any] | None:
     """Zero-shot accuracy where the images have classes. Population: decoded images that have a class."""
     labels = pq.read_table(plan.folder / "images.parquet", columns=["class"])["class"].to_pylist()
     classes = sorted({label for label in labels if label is not None})
     if len(classes) < 2:
         return None
-    settings = plan.settings
-    names = class_names(classes, read_class_file(Path(settings.class_names)) if settings.class_names else None)
-    templates = load_templates(settings.templates)
+    names, templates = class_prompts(classes, plan.settings)
     embeddings = class_embeddings(model, names, templates, cache_dir=resources.cache)
     position = {label: i for i, label in enumerate(classes)}
     ok_n = np.load(plan.folder / "ok.npy")
     label_n = np.array([-1 if label is None else position[label] for label in labels])
     label_n[~ok_n] = -1
+    if not (label_n >= 0).any():  # every image of a class is in quarantine
+        return None
     units = np.load(plan.folder / "representations.npy", mmap_mode="r")
     score = zero_shot_accuracy(units, label_n, embeddings)
     counts = np.bincount(label_n[label_n >= 0], minlength=len(classes))
@@ -125,7 +132,7 @@ def write_manifest(
             "quarantined": int((~ok_n).sum()),
         },
         "pool": {"name": pool.name, "digest": pool.digest, "texts": len(pool.texts)},
-        "settings": plan.settings.to_dict(),
+        "settings": _without_folders(plan.settings),
         "worst_residual": statistics.worst_residual,
         "residual_tolerance": CLOSING[model.precision],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
@@ -154,7 +161,13 @@ def write_manifest(
 _AXIS_SOURCES = {"r": "heads/r.npy", "text": "text/embeddings.npy", "top": "heads/text_top_ids.npy"}
 
 
+def _without_folders(settings: Settings) -> dict[str, Any]:
+    """Files of texts by name alone: where they lay on this machine is no one else's concern."""
+    plain = settings.to_dict()
+    return plain | {key: plain[key] and Path(plain[key]).name for key in ("pool", "templates", "class_names")}
+
+
 def command_line() -> str:
     """How this process was started, without the folders of the machine it ran on."""
-    shown = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
+    shown = [re.sub(r"(^|=)/(?:.*/)?(?=[^/]+/*$)", r"\1", word) for word in sys.argv[1:]]
     return " ".join(["python -m precompute", *shown])

@@ -41,6 +41,7 @@ class Plan:
     tower: str
     model: ModelChoice
     settings: Settings
+    digests: dict[str, str]  # of the model and the texts, by `input_digests`
 
     @property
     def is_resnet(self) -> bool:
@@ -80,18 +81,8 @@ class Plan:
 def make_plan(out: Path, model: LoadedModel, choice: ModelChoice, manifest: Manifest, settings: Settings) -> Plan:
     """Name the work. The same model, images and settings give the same id, on any machine, from any folder."""
     settings = replace(settings, layers=choose_layers(model.tower, settings.layers))
-    pool = load_pool(settings.pool)
-    names = Path(settings.class_names).read_bytes() if settings.class_names else b""
-    templates = Path(settings.templates)
-    template_bytes = templates.read_bytes() if templates.is_file() else settings.templates.encode()
-    facts = {
-        "format": FORMAT_VERSION,
-        "model": model.digest,
-        "images": manifest.digest,
-        "settings": settings.to_dict() | {"pool": pool.digest},
-        "class_names": hashlib.sha256(names).hexdigest(),
-        "templates": hashlib.sha256(template_bytes).hexdigest(),
-    }
+    digests = input_digests(model, settings)
+    facts = {"format": FORMAT_VERSION, "images": manifest.digest, "settings": settings.to_dict() | digests}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", Path(choice.name).name).strip("-.") or "model"
     bundle = f"{readable}-{digest}"
@@ -105,7 +96,30 @@ def make_plan(out: Path, model: LoadedModel, choice: ModelChoice, manifest: Mani
         tower=model.tower.kind,
         model=choice,
         settings=settings,
+        digests=digests,
     )
+
+
+def input_digests(model: LoadedModel, settings: Settings) -> dict[str, str]:
+    """What is given by name or path, by its contents: the model and the texts."""
+    templates = Path(settings.templates)
+    contents = {
+        "class_names": Path(settings.class_names).read_bytes() if settings.class_names else b"",
+        "templates": templates.read_bytes() if templates.is_file() else settings.templates.encode(),
+    }
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    return {"model": model.digest, "pool": load_pool(settings.pool).digest, **digests}
+
+
+def check_inputs(plan: Plan, model: LoadedModel) -> None:
+    """Raise InputError if a model or text file is no longer what it was when the plan was made."""
+    now = input_digests(model, plan.settings)
+    changed = [name for name, digest in plan.digests.items() if now[name] != digest]
+    if changed:
+        raise InputError(
+            f"What {plan.id} was begun with has changed since: {', '.join(changed)}. Restore it, or start anew with "
+            "`python -m precompute run`, which gives the changed work a folder of its own."
+        )
 
 
 def choose_layers(tower: Tower, asked: tuple[int, ...] | None) -> tuple[int, ...]:

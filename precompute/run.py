@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -27,7 +28,7 @@ from precompute.config import ModelChoice, Resources
 from precompute.finish import write_classes, write_indexes, write_manifest, write_parts
 from precompute.label import label_heads
 from precompute.merge import merge_partials
-from precompute.plan import Plan, load_plan
+from precompute.plan import Plan, check_inputs, load_plan
 from precompute.worker import ShardWorker
 
 Seen = Callable[[int], None]
@@ -73,6 +74,7 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
             f"are missing, or copy their files into {plan.work}, then merge again."
         )
     with run_lock(plan.work / "finish.lock"), BundleWriter(plan.folder) as writer:
+        check_inputs(plan, model)
         sweep(plan.folder)
         lens = FirstOrder(model.tower, plan.layers, plan.settings.layernorm)
         basis_lhoc = lens.basis_lhoc.cpu().numpy()
@@ -92,8 +94,13 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
         write_indexes(plan, writer, texts_wo, lambda i, head: texts_wo[:256] @ basis_lhoc[i, head])
         zero_shot = write_classes(plan, writer, model, resources)
         write_manifest(plan, writer, model, pool, statistics, zero_shot)
-    shutil.rmtree(plan.work, ignore_errors=True)  # only now: until bundle.json stands, everything can be made again
+    clean_up(plan)  # only now: until bundle.json stands, everything can be made again
     return plan.folder
+
+
+def clean_up(plan: Plan) -> None:
+    """Remove the working state of a finished bundle, which a run that was killed at its very end may have left."""
+    shutil.rmtree(plan.work, ignore_errors=True)
 
 
 def _in_processes(plan: Plan, shards: list[int], resources: Resources, seen: Seen) -> None:
@@ -133,9 +140,20 @@ _worker: ShardWorker | None = None  # of this worker process
 
 def _start_worker(folder: Path, resources: Resources, threads: int) -> None:
     global _worker
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     plan = load_plan(folder)
-    _worker = ShardWorker(plan, load(plan.model), resources)
+    model = load(plan.model)
+    check_inputs(plan, model)
+    _worker = ShardWorker(plan, model, resources)
+
+
+def _leave_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever, with a model in memory."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(shard: int) -> None:
