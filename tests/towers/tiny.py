@@ -7,16 +7,19 @@ from core.models.modified_resnet import ModifiedResNetTower
 from core.models.openclip_vit import OpenClipViT
 from core.models.tower import Tower
 
+OUT = 24
 TEXT = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1}
 VIT = {"layers": 4, "width": 48, "head_width": 12, "mlp_ratio": 2.0, "patch_size": 8, "image_size": 32}
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 64}
 
 
-def tiny_clip(kind: str = "vit", *, quick_gelu: bool = False, seed: int = 0, **overrides: object) -> torch.nn.Module:
+def tiny_clip(
+    kind: str = "vit", *, quick_gelu: bool = False, seed: int = 0, text: dict = TEXT, **overrides: object
+) -> torch.nn.Module:
     """An open_clip CLIP whose every LayerNorm, bias and BatchNorm is far from its neutral value: no term hides."""
     torch.manual_seed(seed)
     vision = (VIT if kind == "vit" else RESNET) | overrides
-    clip = open_clip.model.CLIP(24, vision, TEXT, quick_gelu=quick_gelu).eval().requires_grad_(False)
+    clip = open_clip.model.CLIP(OUT, vision, text, quick_gelu=quick_gelu).eval().requires_grad_(False)
     for name, value in clip.state_dict().items():
         if name.endswith("running_var"):
             value.copy_(0.5 + torch.rand_like(value))

@@ -1,0 +1,30 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.world import World, call, make_world
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Embeddings are cached by the user; a test must not see what another program left there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNITSCOPE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def vit_bundle(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run, for reading only."""
+    return call(world.run(tmp_path_factory.mktemp("vit"))).bundle
+
+
+@pytest.fixture(scope="session")
+def resnet_bundle(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return call(world.run(tmp_path_factory.mktemp("resnet"), kind="resnet")).bundle
