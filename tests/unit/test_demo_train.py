@@ -54,6 +54,12 @@ def test_caption_loss_counts_every_true_pair() -> None:
     wrong_texts = true_texts[[1, 0, 2]]
     scale = torch.tensor(10.0)
     assert caption_loss(image, true_texts, scale, match) < caption_loss(image, wrong_texts, scale, match)
+    logits = (scale * true_texts @ image.T).double()
+    by_text, by_image = logits.log_softmax(1), logits.log_softmax(0)
+    rows = [-by_text[i, match[i]].mean() for i in range(3)]
+    columns = [-by_image[match[:, j], j].mean() for j in range(3)]
+    slow = (sum(rows) / 3 + sum(columns) / 3) / 2
+    assert float(caption_loss(image, true_texts, scale, match)) == pytest.approx(float(slow), abs=1e-6)
     plain = caption_loss(image, image, scale, torch.eye(3, dtype=torch.bool))
     logits = scale * image @ image.T
     twin = (F.cross_entropy(logits, torch.arange(3)) + F.cross_entropy(logits.T, torch.arange(3))) / 2
