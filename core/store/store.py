@@ -87,6 +87,14 @@ class Store:
             self._grids[measure] = self._column_grid(name)
         return self._grids[measure]
 
+    def class_mean(self) -> np.ndarray | None:
+        """(o,) mean of the class prompts' embeddings, which average-subtracted heatmaps need; None without classes."""
+        return self.bundle.array("class_embeddings").mean(0) if self.bundle.has("class_embeddings") else None
+
+    def class_names(self) -> tuple[str, ...]:
+        """Readable names of the classes; empty without any."""
+        return tuple(self.bundle.table("classes")["name"].to_pylist()) if self.bundle.has("classes") else ()
+
     # --- one head -------------------------------------------------------------------------------------------------
 
     def head(self, address: str | Head) -> a.HeadAnswer:
@@ -159,13 +167,18 @@ class Store:
         return a.Neighbours(_hits(*found), "cosine of the representations", self.head_table.everyone)
 
     def similar_in_head(self, address: str | Head, to: int | np.ndarray, k: int = 24) -> a.Neighbours:
-        """The images nearest in this head's sense to an image, or to coordinates r (c,) (see `Explainer.coords`)."""
+        """The images nearest in this head's sense to an image, or to coordinates r (c,) (see `coords`)."""
         i, h = self.head_table.at(address)
         r_nc = self._r[i, h]
         vector, excluded = self._vector(to, lambda n: r_nc[n], r_nc.shape[1])
         squared, ids = search(self._head_index(i, h), vector[None], _bounded(k), excluded, metric="l2")
         distances = np.sqrt(np.maximum(squared, 0))
         return a.Neighbours(_hits(distances, ids), "distance ‖c − c'‖ in the head's space", self.head_table.everyone)
+
+    def coords(self, address: str | Head, contribution_o: np.ndarray) -> np.ndarray:
+        """r (c,) of what a head adds to an image's representation (`Explainer.contribution`): Qᵀc."""
+        i, h = self.head_table.at(address)
+        return self.head_table.direction(i, h, contribution_o)
 
     def images_for_text(self, embedding_o: np.ndarray, k: int = 24) -> a.Neighbours:
         """The images nearest to a text's embedding by the whole representation."""
