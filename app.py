@@ -16,9 +16,7 @@ def main() -> None:
         access.require_login()
         names = resources.names()
         if not names:
-            states.no_bundle(
-                resources.bundles_folder(), [each.problem for each in resources.listings() if each.problem]
-            )
+            states.no_bundle(resources.bundles_folder(), resources.problems())
             return
         with st.sidebar:
             st.markdown("### :material/biotech: Unitscope")

@@ -64,12 +64,16 @@ def bundle(facts: Facts) -> None:
     left.metric("Images", f"{facts.ok:,}", help="Images that were decoded and measured.")
     middle.metric("Heads", f"{len(facts.layers) * facts.heads:,}", help="In the analysed layers.")
     right.metric("Worst residual", f"{facts.worst_residual:.1e}", help="Largest |sum of parts − representation|.")
+    found, allowed = f"{facts.worst_residual:.2g}", f"{facts.residual_tolerance:.2g}"
+    verdict = (
+        f"Up to {allowed} is rounding in {plain(facts.precision)}: **the sums close**."
+        if closes
+        else f"That is more than rounding, {allowed}: **do not trust this bundle**."
+    )
     st.write(
-        f"The parts of every one of {count(facts.ok, 'image')} were summed and compared with the encoder's own output. The "
-        f"largest difference in any of {facts.out:,} dimensions is {facts.worst_residual:.2g}, and "
-        + (f"up to {facts.residual_tolerance:.2g} is rounding in {plain(facts.precision)}: **the sums close**."
-           if closes else f"that is more than rounding ({facts.residual_tolerance:.2g}): **do not trust this bundle**.")
-    )  # fmt: skip
+        f"For each of {count(facts.ok, 'image')}, the parts were summed and compared with the encoder's own output. The "
+        f"largest difference in any of {facts.out:,} dimensions is {found}. {verdict}"
+    )
     figures.table(pd.DataFrame(rows(facts), columns=["what", "value"]), "bundle")
     st.subheader("Versions")
     figures.table(pd.DataFrame(sorted(facts.versions.items()), columns=["library", "version"]), "versions")
@@ -80,7 +84,8 @@ def bundle(facts: Facts) -> None:
 def rows(facts: Facts) -> list[tuple[str, str]]:
     """The bundle's facts in words."""
     layers = "attention pool" if facts.layers == (None,) else ", ".join(f"L{layer}" for layer in facts.layers)
-    score = facts.zero_shot or {}
+    score = facts.zero_shot
+    zero_shot = f"{score['top1']:.1%} of {count(score['images'], 'image')}" if score else "the images have no classes"
     named = {
         "bundle": facts.bundle,
         "made": facts.created,
@@ -91,9 +96,7 @@ def rows(facts: Facts) -> list[tuple[str, str]]:
         "analysed": layers,
         "data set": f"{facts.data}, {count(facts.images, 'image')}, {facts.quarantined:,} of them unusable",
         "text pool": f"{facts.pool}, {count(facts.pool_texts, 'text')}",
-        "zero-shot top-1": f"{score['top1']:.1%} of {count(score['images'], 'image')}"
-        if "top1" in score
-        else "no classes",
+        "zero-shot top-1": zero_shot,
     }
     return list(named.items())
 

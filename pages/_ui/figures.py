@@ -54,12 +54,9 @@ def show(figure: go.Figure, name: str, *, height: int = 360, on_select: Callable
     return event
 
 
-def table(
-    rows: pd.DataFrame, name: str, *, columns: Mapping[str, Any] | None = None, height: int | None = None
-) -> None:
+def table(rows: pd.DataFrame, name: str, *, columns: Mapping[str, Any] | None = None) -> None:
     """A table, sortable, with a CSV button that gives all of it with full precision."""
-    extra = {} if height is None else {"height": height}
-    st.dataframe(rows, hide_index=True, column_config=dict(columns or {}), key=f"table-{name}", **extra)
+    st.dataframe(rows, hide_index=True, column_config=dict(columns or {}), key=f"table-{name}")
     st.download_button(
         "CSV",
         data=lambda: rows.to_csv(index=False).encode(),  # made when asked for, not at each run

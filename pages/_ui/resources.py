@@ -71,6 +71,11 @@ def names() -> tuple[str, ...]:
     return tuple(name for _, name in sorted(usable))
 
 
+def problems() -> tuple[str, ...]:
+    """Why folders that look like bundles cannot be opened."""
+    return tuple(listing.problem for listing in listings() if listing.problem)
+
+
 def open_named(name: str) -> Opened:
     """The bundle `name`, which may come from a URL. Raises BundleMissing, BundleDamaged or BundleVersion."""
     if name not in names():

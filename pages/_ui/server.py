@@ -45,21 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             "config.toml; restore that file, or set them there."
         )
     if not arguments.bundles.is_dir():
-        return _refuse(
-            f"There is no folder {arguments.bundles}. `{states.MAKE_DEMO}` makes one, or name another: --bundles."
-        )
+        return _refuse(f"There is no folder {arguments.bundles}. Make it with `{states.MAKE_DEMO}`, or give --bundles.")
     try:
         listener = _listen(arguments.host, arguments.port)
     except OSError as error:
         return _refuse(_cannot_listen(arguments.host, arguments.port, error))
     host, port = arguments.host, listener.getsockname()[1]
     shown = "localhost" if host in _LOOPBACK else host
-    hosts = st.get_option("server.allowedHosts")
-    if host not in _LOOPBACK and set(hosts) <= set(_LOOPBACK):
-        print(
-            f"Note: only {', '.join(hosts)} may be asked for by name; add yours to server.allowedHosts.",
-            file=sys.stderr,
-        )
+    names = st.get_option("server.allowedHosts")
+    if host not in _LOOPBACK and set(names) <= set(_LOOPBACK):
+        print(f"Note: pages answer to {', '.join(names)} only; add a name to server.allowedHosts.", file=sys.stderr)
     print(f"Unitscope is at http://{shown}:{port}  (Ctrl-C stops it)", flush=True)
     settings = uvicorn.Config(
         app,
@@ -100,7 +95,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _cannot_listen(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} is in use, perhaps by another Unitscope. Choose another with --port, or --port 0 for a free one."
+        return (
+            f"Port {port} is in use, perhaps by another Unitscope. Choose one with --port; --port 0 takes a free one."
+        )
     if error.errno == errno.EACCES:
         return f"Port {port} may not be used by this account. Choose one above 1023 with --port."
     return f"Cannot listen on {host}, port {port}: {error.strerror or error}. Check --host and --port."
