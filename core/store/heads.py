@@ -123,13 +123,6 @@ class HeadTable:
         )
         return plus, minus
 
-    def stored_quantiles(self, i: int, h: int, pick: int, levels: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-        """Levels and values: the stored ones nearest to `levels`, with both ends."""
-        self._row(i, h, pick)
-        nearest = {int(np.argmin(np.abs(self.levels - level))) for level in levels}
-        kept = sorted(nearest | {0, len(self.levels) - 1})
-        return self.levels[kept], self._array("text_quantiles")[i, h, pick][kept].astype(np.float64)
-
     def relabel(
         self, texts: Sequence[str], embeddings_wo: np.ndarray, picks: int, address: str | Head | None
     ) -> tuple[a.Relabelled, ...]:

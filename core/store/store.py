@@ -23,7 +23,7 @@ FOLD_ABOVE = 0.95
 """Cosine of two images' representations, less their mean over the bundle, above which they are shown as one. Less the
 mean, because CLIP's image representations lie in a narrow cone, and those of an untrained model in a narrower one."""
 LEVELS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-"""Quantile levels that bound the interval rows; the stored levels nearest to them where these are kept."""
+"""Quantile levels that bound the interval rows."""
 COLUMN_IMAGES = 8_192
 """Most images that the measure of a column looks at, for all heads."""
 _SCANS_KEPT = 24  # about 3 MB each at most
@@ -119,15 +119,14 @@ class Store:
         per_row: int = 8,
         levels: Sequence[float] = LEVELS,
     ) -> a.Intervals:
-        """The images by quantile interval of ⟨c, t⟩, with `per_row` of each. Edges are the stored quantiles for a pick,
-        those of the images looked at for any other text."""
+        """The images by quantile interval of ⟨c, t⟩, with `per_row` of each; quantiles of the images looked at."""
         i, h = self.head_table.at(address)
         scores = self._scores(i, h, direction)
-        if isinstance(direction, np.ndarray):
-            level_e = np.array(sorted({0.0, 1.0, *levels}))
-            edge_e = np.quantile(scores.score_n, level_e)
-        else:
-            level_e, edge_e = self.head_table.stored_quantiles(i, h, direction, levels)
+        # not the stored quantiles: their error is relative, too coarse where scores differ by less than 1 % of the mean
+        level_e = np.array(sorted({0.0, 1.0, *levels}))
+        if not (np.isfinite(level_e).all() and level_e[0] == 0 and level_e[-1] == 1):
+            raise InputError("Quantile levels lie between 0 and 1.")
+        edge_e = np.quantile(scores.score_n, level_e)
         at_n = np.searchsorted(edge_e[1:-1], scores.score_n, side="right")
         order = np.argsort(at_n, kind="stable")
         bounds = np.searchsorted(at_n[order], np.arange(len(edge_e)))
