@@ -28,7 +28,9 @@ def main() -> None:
         "Every part is exact: the parts of an image's representation sum to it, and how well they do is measured."
     )
     shown = chosen.bound("tab")
-    st.segmented_control("Section", TABS, format_func=TABS.get, label_visibility="collapsed", required=True, **shown)
+    st.segmented_control(
+        "Section", list(TABS), format_func=lambda tab: TABS[tab], label_visibility="collapsed", required=True, **shown
+    )
     {"methods": methods, "cite": cite, "bundle": bundle}[chosen.view.tab](facts)
     figures.page_data(lambda: {"facts": asdict(facts), "manifest": opened.store.bundle.facts}, "about")
 
@@ -71,7 +73,7 @@ def bundle(facts: Facts) -> None:
         else f"That is more than rounding, {allowed}: **do not trust this bundle**."
     )
     st.write(
-        f"For each of {count(facts.ok, 'image')}, the parts were summed and compared with the encoder's own output. The "
+        f"For each of {count(facts.ok, 'image')}, the parts were summed and compared with the encoder's output. The "
         f"largest difference in any of {facts.out:,} dimensions is {found}. {verdict}"
     )
     figures.table(pd.DataFrame(rows(facts), columns=["what", "value"]), "bundle")

@@ -46,10 +46,16 @@ def show(figure: go.Figure, name: str, *, height: int = 360, on_select: Callable
     figure.update_xaxes(automargin=True)
     figure.update_yaxes(automargin=True)
     # The mode bar stays in the page for the two buttons to press, but its own would say the same again.
-    config = {"displaylogo": False, "displayModeBar": True, "modeBarButtons": [["toImage"]], "responsive": True}
-    selecting = {"on_select": on_select, "selection_mode": "points"} if on_select else {}
+    config: dict[str, Any] = {
+        "displaylogo": False,
+        "displayModeBar": True,
+        "modeBarButtons": [["toImage"]],
+        "responsive": True,
+    }
     with st.container(key=f"figure-{name}"):
-        event = st.plotly_chart(figure, key=name, config=config, theme="streamlit", **selecting)
+        event = st.plotly_chart(
+            figure, key=name, config=config, on_select=on_select or "ignore", selection_mode="points"
+        )
     _export(key=f"export-{name}", data={"chart": f"figure-{name}", "filename": f"unitscope-{name}"})
     return event
 

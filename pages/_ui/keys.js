@@ -14,7 +14,7 @@ function press(name) {
 }
 
 function search() {
-  const field = document.querySelector('.st-key-search input, .st-key-search textarea, [class*="st-key-search-"] input');
+  const field = document.querySelector('[class*="st-key-"][class*="search"] :is(input, textarea)');
   if (field) { field.focus(); field.select?.(); }
   return Boolean(field);
 }

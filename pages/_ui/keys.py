@@ -2,7 +2,8 @@
 
 Streamlit's `st.button(shortcut=...)` takes one letter, digit or named key: neither "/" nor "?", nor two keys for one
 button, nor R and C, which it keeps for itself. So a small listener presses the page's buttons by their keys. R is
-ours wherever a page has a random button, and otherwise stays Streamlit's; C is off in the viewer's toolbar.
+ours wherever a page has a random button, and otherwise stays Streamlit's; C is off in the viewer's toolbar. `/` goes to
+the first field whose key contains "search", such as one bound to a view's field of that name.
 """
 
 from collections.abc import Callable
@@ -21,8 +22,6 @@ KEYS = (
     ("arrows on an image", "the image beside, above or below"),
     ("the browser's back button", "the view before this one"),
 )
-SEARCH = "search"
-"""Give a page's search field this key, or one that begins with "search-"; `/` goes to the first of them."""
 _listener = st.components.v2.component("unitscope_keys", js=(Path(__file__).parent / "keys.js").read_text())
 
 

@@ -28,8 +28,8 @@ METHODS = (
         "Direct effects: a representation as a sum",
         r"A pre-norm ViT writes to its class token in steps: the embedding, then in each layer the attention heads and "
         r"the MLP. The final LayerNorm and the projection $P$ turn the result into the representation. With an image's "
-        r"own scale $\sigma$ and norm $\rho$ held fixed these two are linear, so the unit representation is exactly the "
-        r"sum of what each part wrote, and a prompt's cosine is the sum of what each part scores with it. $C$ takes away "
+        r"own scale $\sigma$ and norm $\rho$ held fixed these two are linear, so the unit representation is the exact "
+        r"sum of what each part wrote, and a prompt's cosine is the sum of what each part scores. $C$ takes away "
         r"a vector's mean; $\gamma$ and $\beta$ are the LayerNorm's gain and offset; $a_t$ is the class token's "
         r"attention to token $t$, and $z_t$ that token after the layer's own LayerNorm.",
         (
@@ -42,8 +42,8 @@ METHODS = (
     ),
     Method(
         "A head in its own few coordinates",
-        r"A head can only write into the $k$ dimensions that its weights span. With orthonormal columns $Q$ its part is "
-        r"kept as $k$ numbers instead of a vector of the joint space, and nothing is lost: scores with a text $w$, "
+        r"A head can only write into the $k$ dimensions that its weights span. With orthonormal columns $Q$ its part "
+        r"is $k$ numbers instead of a vector of the joint space, and nothing is lost: scores with a text $w$, "
         r"distances between images and principal components are the same. $o$ is the head's output before $W_O$.",
         (
             r"M = QR, \qquad r = \frac{R\,o}{\sigma\rho}, \qquad c = Qr",
@@ -53,7 +53,7 @@ METHODS = (
     ),
     Method(
         "Heatmaps: which place in the image",
-        r"The same sum, read token by token: what the patch at $t$ adds to the score with a text through the heads. The "
+        r"The same sum, read token by token: what the patch at $t$ adds to the score with a text by the heads. The "
         r"class token attends to itself as well; that share has no place in the image and is stated beside the map.",
         (
             r"c_t = \frac{a_t}{\sigma\rho}\, M\,(W_V z_t + b_V)",
@@ -64,7 +64,7 @@ METHODS = (
     Method(
         "TextSpan: texts that span a head",
         r"Pick the text of a pool along which the head's parts vary most over the images; take that direction out of "
-        r"the head and out of the pool; repeat. Variances need only the head's covariance $\Sigma$ ($k \times k$), so a "
+        r"the head and out of the pool; repeat. Variances need only the head's covariance $\Sigma$ ($k \times k$): a "
         r"head is labelled anew with your own pool at once. The percentage beside a text is the share of the head's "
         r"variance that it adds to the texts before it.",
         (
@@ -104,7 +104,7 @@ PAPERS = (
     Paper(
         "gandelsman2025",
         "Interpreting the Second-Order Effects of Neurons in CLIP",
-        "Follows a neuron through the later heads to the output: each then acts along almost a single direction, on few "
+        "Follows a neuron through the later heads to the output: each then acts almost along one direction, on few "
         "images, and a handful of texts describes it.",
         """@inproceedings{gandelsman2025second,
   title     = {Interpreting the Second-Order Effects of Neurons in {CLIP}},

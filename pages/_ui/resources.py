@@ -5,11 +5,11 @@ is opened anew, and one that vanished is not found in a cache. Streamlit's cache
 concurrent first calls and drops the least recently used beyond `max_entries`.
 """
 
+import logging
 import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -18,11 +18,16 @@ from core.errors import BundleMissing
 from core.store import Store
 from pages._ui.selection import BUNDLE
 
+if TYPE_CHECKING:
+    from core.explain import Explainer
+
+_log = logging.getLogger("unitscope.resources")
 BUNDLES_VARIABLE = "UNITSCOPE_BUNDLES"
 ROOT = Path(__file__).resolve().parents[2]
 MAX_OPEN = 8
 """Bundles open at once. An open one costs memory maps and small tables, so this is generous."""
 
+_GONE = "This bundle is not in the folder of bundles (any more). Choose another, or make it again with precompute."
 Stamp = tuple[int, int, int]
 
 
@@ -88,9 +93,6 @@ def open_named(name: str) -> Opened:
     return _open(name, folder, mark)
 
 
-_GONE = "This bundle is not in the folder of bundles (any more). Choose another, or make it again with precompute."
-
-
 @st.cache_resource(max_entries=MAX_OPEN, show_spinner="Opening the bundle")
 def _open(name: str, folder: Path, mark: Stamp) -> Opened:
     return Opened(name, folder, mark, Store(open_bundle(folder)))
@@ -112,11 +114,7 @@ def current() -> Opened:
     return opened
 
 
-_loads = threading.Lock()
-_load_count = 0
-
-
-def explainer(opened: Opened) -> Any:
+def explainer(opened: Opened) -> "Explainer":
     """The live model of a bundle, with its one locked inference service; loaded once, however many sessions ask.
 
     Raises ModelError if it is not the model that made the bundle, or cannot be loaded here.
@@ -125,15 +123,23 @@ def explainer(opened: Opened) -> Any:
 
 
 @st.cache_resource(max_entries=1, show_spinner="Loading the model")
-def _load(folder: Path, mark: Stamp) -> Any:
-    global _load_count
-    from core.explain import Explainer  # here: it brings torch, which pages that only read bundles need not wait for
+def _load(folder: Path, mark: Stamp) -> "Explainer":
+    # imported here: they bring torch, for which pages that only read bundles need not wait
+    from core.explain import Explainer
+    from core.methods.layernorm import Convention
+    from core.models.load import load_model
 
-    with _loads:
-        _load_count += 1
-        return Explainer(open_bundle(folder))
-
-
-def load_count() -> int:
-    """How often a model was loaded in this process; for the test that two sessions load it once."""
-    return _load_count
+    facts = open_bundle(folder).facts
+    made = facts["model"]
+    _log.info("loading %s for %s", made["name"], folder.name)  # the test that sessions share a model counts these
+    model = load_model(
+        made["name"],
+        made["pretrained"],
+        precision=made["precision"],
+        activation=made["activation"],
+        allow_random_weights=made["random_weights"],
+    )
+    layers = [layer for layer in facts["axes"]["layer"]["labels"] if layer is not None]
+    explainer = Explainer(model, Convention(facts["layernorm"]), layers or None)
+    explainer.check_bundle(facts)
+    return explainer

@@ -17,9 +17,9 @@ back button, a reload and the same link in another browser all show the same. No
 what a field's reader refuses becomes the field's default, and one sentence says so.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -27,7 +27,10 @@ import streamlit as st
 from core.errors import AddressError
 from core.ids import Unit, parse
 
-View = TypeVar("View")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+View = TypeVar("View", bound="DataclassInstance")
 Reader = Callable[[str], Any]
 BUNDLE = "bundle"
 MAX_VALUE = 20_000
@@ -62,13 +65,13 @@ def one_of(*options: Any) -> Reader:
     return read
 
 
-def unit(known: Sequence[Unit]) -> Reader:
-    """The address of one of the units `known`."""
-    table = frozenset(known)
+def unit(known: Iterable[Unit | str]) -> Reader:
+    """The address of one of the units `known` (units or their addresses); read as a unit."""
+    table = frozenset(map(str, known))
 
     def read(text: str) -> Unit:
         found = parse(text)
-        if found not in table:
+        if str(found) not in table:
             raise ValueError
         return found
 
@@ -108,7 +111,7 @@ class Chosen(Generic[View]):
     def query(self, **changes: Any) -> dict[str, Any]:
         """The query parameters of this view, the bundle included, with `changes` to its fields. None leaves a field
         out, and so does a value that is the class's default."""
-        changed = replace(self.view, **changes)  # type: ignore[type-var] # dataclasses offer no bound for TypeVar
+        changed = replace(self.view, **changes)
         return query(**{f.name: v for f in fields(changed) if (v := getattr(changed, f.name)) != f.default})
 
     def go(self, **changes: Any) -> None:
@@ -131,7 +134,7 @@ def read(kind: type[View], /, defaults: Mapping[str, Any] | None = None, **reade
     """
     start = kind(**defaults or {})
     values, refused = {}, []
-    for field in fields(kind):  # type: ignore[arg-type] # as above
+    for field in fields(kind):
         texts = st.query_params.get_all(field.name)
         if not texts:
             continue
@@ -142,9 +145,9 @@ def read(kind: type[View], /, defaults: Mapping[str, Any] | None = None, **reade
             values[field.name] = tuple(map(readers[field.name], texts)) if many else readers[field.name](texts[-1])
         except (ValueError, AddressError):
             refused.append(field.name)
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type] # as above
+    known = {field.name for field in fields(kind)}
     strangers = sum(name not in known and name not in _FOREIGN for name in st.query_params)
-    chosen = Chosen(replace(start, **values), tuple(refused))  # type: ignore[type-var] # as above
+    chosen = Chosen(replace(start, **values), tuple(refused))
     _tell(chosen.refused, strangers)
     return chosen
 

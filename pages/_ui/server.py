@@ -30,15 +30,15 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LONGEST_REQUEST_LINE = 2 * 1024 * 1024  # a link with a megabyte of nonsense gets a page, not a dropped connection
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until interrupted. Returns the exit code: 0, or 1 after a sentence on stderr that says what to mend."""
+def main(argv: Sequence[str] | None = None, script: Path = APP) -> int:
+    """Serve `script` until interrupted. Returns 0, or 1 after a sentence on stderr that says what to mend."""
     parser = argparse.ArgumentParser(prog="python -m pages._ui.server", description="Serve Unitscope's pages.")
     parser.add_argument("--bundles", type=Path, default=resources.ROOT / "bundles", help="folder of bundles")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=8501, help="0 takes a free one")
     arguments = parser.parse_args(argv)
     os.environ[resources.BUNDLES_VARIABLE] = str(arguments.bundles.resolve())
-    app = build()
+    app = build(script)
     if wrong := config_problems():
         return _refuse(
             f"These options are not as they must be: {', '.join(wrong)}. They are set in {APP.parent}/.streamlit/"
@@ -70,10 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build() -> st.App:
+def build(script: Path = APP) -> st.App:
     """The ASGI application: Streamlit's own, our route, and one handler for errors outside a page's body."""
-    st.App(APP)  # pins the folder of config.toml, which our route's address depends on
-    return st.App(APP, routes=thumbs.routes(), on_script_error=states.on_script_error)
+    st.App(script)  # pins the folder of config.toml, which our route's address depends on
+    return st.App(script, routes=thumbs.routes(), on_script_error=states.on_script_error)
 
 
 def config_problems() -> list[str]:
@@ -95,9 +95,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _cannot_listen(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return (
-            f"Port {port} is in use, perhaps by another Unitscope. Choose one with --port; --port 0 takes a free one."
-        )
+        return f"Port {port} is in use, perhaps by another Unitscope. Choose another: --port 0 takes a free one."
     if error.errno == errno.EACCES:
         return f"Port {port} may not be used by this account. Choose one above 1023 with --port."
     return f"Cannot listen on {host}, port {port}: {error.strerror or error}. Check --host and --port."
