@@ -45,13 +45,8 @@ def show(figure: go.Figure, name: str, *, height: int = 360, on_select: Callable
     figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": 36 if figure.layout.title.text else 12, "b": 8})
     figure.update_xaxes(automargin=True)
     figure.update_yaxes(automargin=True)
-    # The mode bar stays in the page for the two buttons to press, but its own would say the same again.
-    config: dict[str, Any] = {
-        "displaylogo": False,
-        "displayModeBar": True,
-        "modeBarButtons": [["toImage"]],
-        "responsive": True,
-    }
+    # the two buttons below press the chart's own camera, so that must be in the page
+    config: dict[str, Any] = {"displaylogo": False, "displayModeBar": True, "modeBarButtons": [["toImage"]]}
     with st.container(key=f"figure-{name}"):
         event = st.plotly_chart(
             figure, key=name, config=config, on_select=on_select or "ignore", selection_mode="points"

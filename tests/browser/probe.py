@@ -1,4 +1,4 @@
-"""An app on the frame with everything a page can use, served in place of app.py: the frame is tested before its pages."""
+"""An app on the frame with everything a page can use, served in place of app.py to test the frame itself."""
 
 import logging
 from dataclasses import dataclass
