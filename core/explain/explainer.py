@@ -103,17 +103,7 @@ class Explainer:
         """Unit embeddings (n, o) of prompts, cached. InputError as for `clean_prompt`, or without prompts."""
         if not 1 <= len(prompts) <= MAX_PROMPTS:
             raise InputError(f"{len(prompts)} prompts were given; one to {MAX_PROMPTS} can be asked about at once.")
-        cleaned = [clean_prompt(prompt) for prompt in prompts]
-        with self._lock:
-            fresh = list(dict.fromkeys(text for text in cleaned if text not in self._texts))
-            made = dict(zip(fresh, self.encode_texts(fresh), strict=True)) if fresh else {}
-            rows = np.stack([made[text] if text in made else self._texts[text] for text in cleaned])
-            self._texts.update(made)
-            for text in cleaned:
-                self._texts.move_to_end(text)
-            while len(self._texts) > _TEXTS_KEPT:
-                self._texts.popitem(last=False)
-        return rows
+        return np.stack([self._embed_one(clean_prompt(prompt)) for prompt in prompts])
 
     def read(self, image: Image.Image) -> ImageTrace:
         """Run the model over an RGB image (from `core.images.decode`); a repeated image costs next to nothing."""
@@ -242,6 +232,17 @@ class Explainer:
         return self._locked(compute)
 
     # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _embed_one(self, text: str) -> np.ndarray:
+        """(o,) from the cache or computed: alone, since in a batch the last bits depend on the texts beside it, and no
+        visitor's numbers may depend on another's questions."""
+        with self._lock:
+            if text not in self._texts:
+                self._texts[text] = self.encode_texts([text])[0]
+            self._texts.move_to_end(text)
+            while len(self._texts) > _TEXTS_KEPT:
+                self._texts.popitem(last=False)
+            return self._texts[text]
 
     def _maps(
         self, image: ImageTrace, direction_o: np.ndarray, layers: tuple[int, ...]
