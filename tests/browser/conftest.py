@@ -64,7 +64,7 @@ def start(module: str, folder: Path, log_file: Path) -> tuple[subprocess.Popen[b
     assert process.stdout is not None
     line = process.stdout.readline().decode()  # ends early, and empty, if the server dies
     assert "http://" in line, f"the server did not start: {log_file.read_text()[-2000:]}"
-    return process, line.split()[2]
+    return process, line.split()[3]
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
