@@ -18,9 +18,14 @@ def main() -> None:
         if not names:
             states.no_bundle(resources.bundles_folder(), resources.problems())
             return
+        opened = None
+        with states.calm():  # a bundle that cannot be opened gets its sentence in the middle, and the picker stays
+            opened = resources.current()
+            if selection.BUNDLE not in st.query_params:
+                st.query_params[selection.BUNDLE] = opened.name
         with st.sidebar:
             st.markdown("### :material/biotech: Unitscope")
-            opened = pick(names)
+            pick(names, opened.name if opened else None)
             for each in PAGES.values():
                 st.page_link(each, query_params=selection.query())
             keys.listen()
@@ -31,16 +36,10 @@ def main() -> None:
             footer.draw(opened.store.facts())
 
 
-def pick(names: tuple[str, ...]) -> resources.Opened | None:
-    """The bundle of this view; None, after a sentence, when the URL names one that cannot be opened."""
-    opened = None
-    with states.calm():
-        opened = resources.current()
-        if selection.BUNDLE not in st.query_params:
-            st.query_params[selection.BUNDLE] = opened.name
-    st.session_state["bundle-picker"] = opened.name if opened else None
+def pick(names: tuple[str, ...], shown: str | None) -> None:
+    """The bundle picker."""
+    st.session_state["bundle-picker"] = shown
     st.selectbox("Bundle", names, key="bundle-picker", on_change=change, placeholder="Choose a bundle")
-    return opened
 
 
 def change() -> None:
