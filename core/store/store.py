@@ -66,7 +66,7 @@ class Store:
 
     def ablations(self) -> tuple[a.Ablation, ...]:
         """Zero-shot accuracy under mean-ablation; empty where it was not computed (no classes, or an older bundle)."""
-        if "ablation" not in self.bundle.facts["tables"]:
+        if not self.bundle.has("ablation"):
             return ()
         rows = self.bundle.table("ablation").to_pylist()
         return tuple(a.Ablation(r["kind"], r["layer"], r["top1"], r["images"]) for r in rows)
