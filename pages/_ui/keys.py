@@ -60,5 +60,5 @@ def stepper(
 
 @st.dialog("Keys")
 def _help() -> None:
-    st.table({"key": [key for key, _ in KEYS], "does": [does for _, does in KEYS]})
+    st.markdown("\n".join(["| key | does |", "|---|---|", *(f"| {key} | {does} |" for key, does in KEYS)]))
     st.caption("Keys are off while you type in a field.")
