@@ -1,11 +1,16 @@
-"""Unitscope's entry: page settings, the bundle picker, the navigation; nothing else."""
+"""Unitscope's entry: page settings, the bundle picker, the navigation; nothing else.
+
+Pages are functions of modules, so that a file of pages/ that is run by itself draws nothing: Streamlit would do so for
+the first visitor of a page's address, before it has seen st.navigation, and past the login.
+"""
 
 import streamlit as st
 
+from pages import about
 from pages._ui import access, footer, keys, resources, selection, states
 
 PAGES = {
-    "about": st.Page("pages/about.py", title="About", icon=":material/menu_book:", url_path="about", default=True),
+    "about": st.Page(about.main, title="About", icon=":material/menu_book:", url_path="about", default=True),
 }
 
 

@@ -101,6 +101,3 @@ def rows(facts: Facts) -> list[tuple[str, str]]:
         "zero-shot top-1": zero_shot,
     }
     return list(named.items())
-
-
-main()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import streamlit as st
 import uvicorn
+from streamlit.runtime.pages_manager import PagesManager
 
 from pages._ui import resources, states, thumbs
 
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None, script: Path = APP) -> int:
 
 def build(script: Path = APP) -> st.App:
     """The ASGI application: Streamlit's own, our route, and one handler for errors outside a page's body."""
+    PagesManager.uses_pages_directory = False  # or the first visitor of /about gets that file without the frame
     st.App(script)  # pins the folder of config.toml, which our route's address depends on
     return st.App(script, routes=thumbs.routes(), on_script_error=states.on_script_error)
 

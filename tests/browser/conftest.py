@@ -147,6 +147,7 @@ def visit(chromium: "Browser") -> Iterator[Callable[..., "Page"]]:  # noqa: F821
 def settled(page: "Page") -> None:  # noqa: F821 # as above
     """Wait until Streamlit has finished its run and the page has stopped changing."""
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    page.wait_for_selector('[data-testid="stSkeleton"]', state="detached")  # parts of Streamlit that load when needed
     page.wait_for_selector('[data-testid="stMain"] h1, [data-testid="stMain"] [data-testid="stAlert"]')
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -202,3 +203,10 @@ def test_another_bundle_by_the_picker(site: Site, visit: Callable) -> None:
     page.wait_for_url(re.compile(site.names[1]))
     settled(page)
     page.get_by_test_id("stMain").get_by_text(site.names[1].rsplit("-", 1)[1]).first.wait_for()
+
+
+def test_the_first_visitor_of_a_page_gets_the_frame(serve: Callable, bundles: Path, visit: Callable) -> None:
+    fresh = serve("pages._ui.server", bundles)
+    page = visit(f"{fresh.address}/about")  # before any other session has run st.navigation
+    page.get_by_text("data set").last.wait_for()
+    assert page.get_by_test_id("stSidebar").count() == 1
