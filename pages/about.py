@@ -93,7 +93,7 @@ def rows(facts: Facts) -> list[tuple[str, str]]:
         "made": facts.created,
         "model": f"{facts.model}, {facts.weights}",
         "weights (sha256)": facts.weights_digest,
-        "encoder": f"{facts.tower}, {facts.model_layers} layers of {facts.heads} heads of width {facts.head_width}",
+        "encoder": f"{facts.tower}, {count(facts.model_layers, 'layer')} of {facts.heads} heads of width {facts.head_width}",
         "activation, precision": f"{facts.activation}, {facts.precision}",
         "analysed": layers,
         "data set": f"{facts.data}, {count(facts.images, 'image')}, {facts.quarantined:,} of them unusable",
