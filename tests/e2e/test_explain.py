@@ -125,6 +125,7 @@ def test_heatmaps_are_tokens_contributions(case: Case) -> None:
         ):
             found = case.explainer.heatmap(image, "a red wall", against, average_o)
             expected = np.einsum("ltho,o->lht", tokens, direction)
+            assert (found.against, found.averaged) == (against, average_o is not None and against is None)
             flat = found.head_lhyx.reshape(*found.head_lhyx.shape[:2], -1)
             np.testing.assert_allclose(flat, expected[..., 1:], rtol=0, atol=FP32)
             np.testing.assert_allclose(found.class_token_lh, expected[..., 0], rtol=0, atol=FP32)

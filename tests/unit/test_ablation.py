@@ -38,6 +38,8 @@ def test_counts_equal_a_plain_loop(tmp_path: Path) -> None:
     label_n = rng.integers(0, CLASSES, N)
     part_npo[:, 3] += 0.8 * classes[label_n]  # MLPs help, the first layer's attention misleads
     part_npo[:, 1] += 0.6 * classes[(label_n + 1) % CLASSES]
+    for parts, sign in (([0, 5], 1), ([1, 2, 3, 4], -0.5)):  # means that matter, though their sum does not
+        part_npo[:, parts] += sign * classes[0]
     unit_no = part_npo.sum(1)
     mean_po = part_npo.mean(0)
     label_n[::11] = -1
