@@ -86,14 +86,14 @@ def bundle(facts: Facts) -> None:
 def rows(facts: Facts) -> list[tuple[str, str]]:
     """The bundle's facts in words."""
     layers = "attention pool" if facts.layers == (None,) else ", ".join(f"L{layer}" for layer in facts.layers)
-    score = facts.zero_shot
+    depth, score = count(facts.model_layers, "layer"), facts.zero_shot
     zero_shot = f"{score['top1']:.1%} of {count(score['images'], 'image')}" if score else "the images have no classes"
     named = {
         "bundle": facts.bundle,
         "made": facts.created,
         "model": f"{facts.model}, {facts.weights}",
         "weights (sha256)": facts.weights_digest,
-        "encoder": f"{facts.tower}, {count(facts.model_layers, 'layer')} of {facts.heads} heads of width {facts.head_width}",
+        "encoder": f"{facts.tower}, {depth} of {facts.heads} heads of width {facts.head_width}",
         "activation, precision": f"{facts.activation}, {facts.precision}",
         "analysed": layers,
         "data set": f"{facts.data}, {count(facts.images, 'image')}, {facts.quarantined:,} of them unusable",

@@ -103,16 +103,23 @@ def digest(text: str) -> str:
 
 @dataclass(frozen=True)
 class Chosen(Generic[View]):
-    """A page's selection as read from the URL. `refused` names the fields whose value in the URL was not usable."""
+    """A page's selection as read from the URL, and `start`, what an empty URL shows. `refused` names the fields whose
+    value in the URL was not usable."""
 
     view: View
+    start: View
     refused: tuple[str, ...] = ()
 
     def query(self, **changes: Any) -> dict[str, Any]:
         """The query parameters of this view, the bundle included, with `changes` to its fields. None leaves a field
-        out, and so does a value that is the class's default."""
+        out, and so does a value that the class itself and an empty URL agree on."""
         changed = replace(self.view, **changes)
-        return query(**{f.name: v for f in fields(changed) if (v := getattr(changed, f.name)) != f.default})
+        told = {}
+        for field in fields(changed):
+            value = getattr(changed, field.name)
+            if not value == field.default == getattr(self.start, field.name):
+                told[field.name] = value
+        return query(**told)
 
     def go(self, **changes: Any) -> None:
         """Change the view: for callbacks (`on_click=chosen.go, kwargs=...`), before the script runs again."""
@@ -147,7 +154,7 @@ def read(kind: type[View], /, defaults: Mapping[str, Any] | None = None, **reade
             refused.append(field.name)
     known = {field.name for field in fields(kind)}
     strangers = sum(name not in known and name not in _FOREIGN for name in st.query_params)
-    chosen = Chosen(replace(start, **values), tuple(refused))
+    chosen = Chosen(replace(start, **values), start, tuple(refused))
     _tell(chosen.refused, strangers)
     return chosen
 

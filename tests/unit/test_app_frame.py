@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,23 @@ def test_readers_refuse_or_read_back_what_they_wrote(text: str) -> None:
         except (ValueError, AddressError):
             continue
         assert reader(str(value)) == value
+
+
+def test_a_link_says_what_an_empty_one_would_not() -> None:
+    @dataclass(frozen=True)
+    class View:
+        end: str = "+"
+        image: int | None = None
+        texts: tuple[str, ...] = ()
+
+    plain_start = selection.Chosen(View(), View())
+    assert plain_start.query() == {} and plain_start.query(end="-", texts=("a", "b")) == {
+        "end": "-",
+        "texts": ["a", "b"],
+    }
+    # an empty link would show "-" here, so "+" must be said although it is the class's default
+    other_start = selection.Chosen(View(end="-"), View(end="-"))
+    assert other_start.query(end="+", image=0) == {"end": "+", "image": "0"}
 
 
 @pytest.mark.parametrize("text", ["1_0", " 7", "７", "+7", "7.0", "--7", "", "-", "0x7", "1" * 5000])
