@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from core.errors import InputError, UnitscopeError
 from core.methods.layernorm import Convention
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _estimate(arguments: argparse.Namespace) -> int:
-    from precompute.estimate import duration, estimate, free_space, human
+    from core.bundle.atomic import human
+    from precompute.estimate import duration, estimate, free_space
 
     plan, model, manifest = _prepare(arguments)
     result = estimate(plan, model, manifest, _resources(arguments))
@@ -72,9 +74,8 @@ def make_bundle(arguments: argparse.Namespace) -> Path:
     computed = run.run_shards(plan, model, resources)
     if resources.part is not None:
         i, n = resources.part
-        print(
-            f"Part {i + 1} of {n} is done ({computed} shards). When every part is: python -m precompute merge {plan.folder}"
-        )
+        print(f"Part {i + 1} of {n} is done ({computed} shards). When every part is, finish the bundle with")
+        print(f"  python -m precompute merge {plan.folder}")
         return plan.folder
     run.finish(plan, model, resources)
     print_summary(plan.folder)
@@ -102,11 +103,17 @@ def _merge(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from core.bundle.verify import verify
 
-    report = verify(arguments.bundle)
+    with tqdm(desc="verify", unit="check", disable=arguments.quiet) as bar:
+        report = verify(arguments.bundle, lambda done, total, what: _show(bar, done, total, what))
     for problem in report.problems:
         print(problem)
     print("damaged" if report.problems else "all is well: checksums, shapes, closing sums and indexes agree")
     return 1 if report.problems else 0
+
+
+def _show(bar: tqdm, done: int, total: int, what: str) -> None:
+    bar.total, bar.n = total, done
+    bar.set_postfix_str(what)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -209,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="check a bundle: checksums, closing sums, sizes; exit code 1 on damage")
     verify.set_defaults(command=_verify)
     verify.add_argument("bundle", type=Path)
+    verify.add_argument("--quiet", action="store_true", help="no progress bar")
 
     demo = commands.add_parser("demo", help="make the demo world's bundles")
     demo.set_defaults(command=_demo)

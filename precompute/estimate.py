@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from core.bundle.atomic import human
 from core.errors import StorageError
 from core.methods.first_order import FirstOrder
 from core.models.load import LoadedModel
@@ -102,15 +103,6 @@ def peak_memory() -> int:
     """Largest resident size of this process so far, bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kilobytes
-
-
-def human(size: float) -> str:
-    """1536000 -> '1.5 MB'."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def duration(seconds: float) -> str:

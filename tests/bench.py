@@ -35,10 +35,10 @@ PHOTOGRAPHS = REPOSITORY.parent / "shared" / "imagenet-sample"
 
 def bench_pass() -> None:
     """Taps, parts and statistics over a plain encode_image, last four layers, batch 32, random weights."""
+    images = torch.randn(32, 3, 224, 224)
     for name, goal in (("ViT-B-32", 1.10), ("ViT-B-16", 1.10)):
         model = load_model(name, allow_random_weights=True, device="cpu")
         lens = FirstOrder(model.tower, tuple(range(8, 12)))
-        images = torch.randn(32, 3, 224, 224)
         kept = HeadStatistics.empty_like(lens)
 
         def ours(model: LoadedModel = model, lens: FirstOrder = lens, kept: HeadStatistics = kept) -> None:
@@ -115,7 +115,7 @@ def bench_textspan() -> None:
 
 
 def bench_memory() -> None:
-    """Peak anonymous memory of a run at 2,000 and at 20,000 images (demo-vit; what is mapped from files is not in it)."""
+    """Peak anonymous memory of a run at 2,000 and 20,000 images (demo-vit; memory mapped from files is not in it)."""
     pictures = sorted((REPOSITORY / "demo" / "images").rglob("*.webp"))
     peaks = {}
     for count in (2_000, 20_000):
