@@ -27,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnitscopeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except PermissionError as error:  # of a folder on the way to one of ours; what is in them is told by its reader
+        print(f"error: Permission is denied: {error.filename}. Ask for access, or use another folder.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nStopped. Finished shards are kept; the same command goes on from there.", file=sys.stderr)
         return 130
@@ -43,6 +46,7 @@ def _estimate(arguments: argparse.Namespace) -> int:
     print(f"bundle   {plan.folder}")
     print(f"images   {result.images:,} in {result.shards} shards")
     print(f"time     {duration(result.seconds)} with one process ({result.rate:.1f} images/s in a short trial)")
+    print(f"texts    {duration(result.text_seconds)} more, once, to embed {result.texts:,} labels and class prompts")
     print(f"memory   {human(result.memory_bytes)} a process, whatever the number of images")
     print(f"disk     {human(result.disk_bytes)}, {human(result.peak_disk_bytes)} while it is made", end="")
     print(f" ({human(free_space(plan.folder))} are free)")
@@ -186,6 +190,13 @@ def _resources(arguments: argparse.Namespace) -> Resources:
     )
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells the defaults that there are; "(default: None)" tells nothing."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default not in (None, False) else action.help
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m precompute", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="{estimate,run,merge,verify,demo}")
@@ -194,9 +205,7 @@ def _parser() -> argparse.ArgumentParser:
         ("estimate", _estimate, "say what a run will need: images, disk, memory, time"),
         ("run", _run, "make a bundle, or go on with one that was interrupted"),
     ):
-        run = commands.add_parser(
-            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        run = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
         run.set_defaults(command=command)
         _add_model(run)
         _add_settings(run)

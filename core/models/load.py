@@ -272,12 +272,18 @@ def _load_weights(clip: Any, path: str, name: str) -> None:
                 "opened. Convert it, where you trust it, to safetensors: safetensors.torch.save_file(state_dict, ...)."
             ) from error
         if "size mismatch" in text or "Missing key" in text or "Unexpected key" in text:
-            raise WeightsError(f"{path} does not hold the weights of {name}: {_short(error)}") from error
-        raise WeightsError(f"{path} could not be read as weights: {type(error).__name__}: {_short(error)}") from error
+            raise WeightsError(
+                f"{path} does not hold the weights of {name}; give the --model that it was saved from. {_short(error)}"
+            ) from error
+        raise WeightsError(
+            f"{path} could not be read as weights ({type(error).__name__}: {_short(error)}); copy or download it again."
+        ) from error
     broken = [key for key, value in clip.state_dict().items() if not torch.isfinite(value.float()).all()]
     broken = [key for key in broken if not key.endswith("attn_mask")]  # the causal mask is -inf by design
     if broken:
-        raise WeightsError(f"{path} holds values that are not finite, in {broken[0]}; the file is damaged.")
+        raise WeightsError(
+            f"{path} holds values that are not finite, in {broken[0]}; the file is damaged: copy or download it again."
+        )
 
 
 def _tower(clip: Any, name: str) -> Tower:
