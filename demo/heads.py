@@ -27,8 +27,8 @@ class Tracked:
     """One head, one of its texts, and the ground truth that the coefficient along the text follows best.
 
     `correlation` is Pearson's, signed. Of RANDOM_DIRECTIONS random directions in the head's space, `random` is the
-    median absolute correlation with the same indicator and `best_random` the largest. (The largest is a hard control: it
-    is chosen by the truth among 200, the text by variance alone.) `named` says whether the text names the value.
+    median absolute correlation with the same indicator and `best_random` the largest. (The largest is a hard control:
+    it is chosen by the truth among 200, the text by variance alone.) `named` says whether the text names the value.
     """
 
     head: str
