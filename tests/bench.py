@@ -80,15 +80,19 @@ def bench_run() -> None:
             if batch:
                 _plain(model, torch.stack(batch))
 
-        baseline = min(_time(plain) for _ in range(2))
-        load = _time(lambda: load_model("ViT-B-32", allow_random_weights=True, device="cpu"))
-        whole = min(_time(lambda i=i: _quietly(lambda: precompute([*words, f"{folder}/out{i}"]))) for i in range(2))
+        load = min(_time(lambda: load_model("ViT-B-32", allow_random_weights=True, device="cpu")) for _ in range(2))
+        pairs = []
+        for i in range(3):
+            baseline = _time(plain)
+            out = f"{folder}/out{i}"
+            pairs.append((_time(lambda out=out: _quietly(lambda: precompute([*words, out]))) - load, baseline))
+        whole, baseline = sorted(pairs, key=lambda pair: pair[0] / pair[1])[1]  # the median ratio
     images = len(build_manifest(source).table)
     _say(
         f"run over {images} images of {source.name}",
-        f"{(whole - load) / baseline:.3f} x decoding + plain",
+        f"{whole / baseline:.3f} x decoding + plain",
         "<= 1.25",
-        f"{whole:.1f} s, of which {load:.1f} s load the model; decoding + plain {baseline:.1f} s",
+        f"{whole:.1f} s beside {load:.1f} s to load the model; decoding + plain {baseline:.1f} s",
     )
 
 
