@@ -63,15 +63,16 @@ def make_bundle(arguments: argparse.Namespace) -> Path:
 
     started = time.perf_counter()
     plan, model, manifest = _prepare(arguments)
+    means, computed = resources(arguments), 0
+    if not run.is_finished(plan):
+        check_room(plan, model)
+        save_plan(plan, manifest)
+        computed = run.run_shards(plan, model, means)
     if run.is_finished(plan):
         run.clean_up(plan)
         print("This bundle is finished already; the same model, images and settings always give the same one.")
         print_summary(plan.folder)
         return plan.folder
-    check_room(plan, model)
-    save_plan(plan, manifest)
-    means = resources(arguments)
-    computed = run.run_shards(plan, model, means)
     if means.part is not None:
         i, n = means.part
         print(f"Part {i + 1} of {n} is done ({computed} shards). When every part is, finish the bundle with")

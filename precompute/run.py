@@ -55,6 +55,8 @@ def run_shards(plan: Plan, model: LoadedModel, resources: Resources) -> int:
     total = done + sum(len(plan.rows(shard)) for shard in missing)
     plan.work.mkdir(parents=True, exist_ok=True)
     with run_lock(plan.work / f"part-{mine}-of-{of}.lock"), _bar(total, "images", "img", resources, done) as seen:
+        if is_finished(plan):  # another run has finished it while this one waited or planned
+            return 0
         sweep(plan.work)
         if resources.jobs == 1 or len(missing) < 2:
             worker = ShardWorker(plan, model, resources)
