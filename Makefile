@@ -1,4 +1,5 @@
 # Two commands matter: `make demo` and `make test`. Everything they need goes into .venv.
+# --no-compile: what is imported is compiled then; compiling all of torch first costs half a minute.
 PYTHON ?= python3
 PIP_ARGS ?=
 PY := .venv/bin/python
@@ -50,9 +51,9 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/.runtime: requirements.txt | .venv/bin/python
-	$(PY) -m pip install --quiet $(PIP_ARGS) -r requirements.txt
+	$(PY) -m pip install --quiet --no-compile $(PIP_ARGS) -r requirements.txt
 	touch $@
 
 .venv/.dev: requirements.txt requirements-dev.txt | .venv/bin/python
-	$(PY) -m pip install --quiet $(PIP_ARGS) -r requirements-dev.txt
+	$(PY) -m pip install --quiet --no-compile $(PIP_ARGS) -r requirements-dev.txt
 	touch $@ .venv/.runtime

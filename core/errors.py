@@ -1,23 +1,23 @@
 """The error tree. Every message is advice: what was found, what was expected, what to do.
 
-    UnitscopeError
-    ├── InputError            something the user gave cannot be used
-    │   ├── ImageRejected     one image file; carries a short machine-readable `code`
-    │   ├── ManifestError     the image folder or manifest as a whole
-    │   ├── PoolError         a text pool
-    │   └── AddressError      a unit's address, such as "L22.H8"
-    ├── ModelError            the model cannot be used
-    │   ├── UnknownModel      no such architecture or pretrained tag
-    │   ├── UnsupportedTower  an image encoder of a kind we cannot decompose
-    │   ├── ActivationMismatch  weights trained with another activation than the architecture's
-    │   └── WeightsError      weights missing, damaged, unsafe, or random without permission
-    ├── BundleError           a bundle cannot be read or written
-    │   ├── BundleMissing     no bundle there, or it is unfinished
-    │   ├── BundleVersion     written by another format version
-    │   ├── BundleDamaged     a file is missing or its checksum differs
-    │   └── BundleBusy        another run is writing it
-    ├── ClosingError          parts do not sum to the representation: a wrong number was prevented
-    └── StorageError          the disk is full or a folder cannot be written
+UnitscopeError
+├── InputError            something the user gave cannot be used
+│   ├── ImageRejected     one image file; carries a short machine-readable `code`
+│   ├── ManifestError     the image folder or manifest as a whole
+│   ├── PoolError         a text pool
+│   └── AddressError      a unit's address, such as "L22.H8"
+├── ModelError            the model cannot be used
+│   ├── UnknownModel      no such architecture or pretrained tag
+│   ├── UnsupportedTower  an image encoder of a kind we cannot decompose
+│   ├── ActivationMismatch  weights trained with another activation than the architecture's
+│   └── WeightsError      weights missing, damaged, unsafe, or random without permission
+├── BundleError           a bundle cannot be read or written
+│   ├── BundleMissing     no bundle there, or it is unfinished
+│   ├── BundleVersion     written by another format version
+│   ├── BundleDamaged     a file is missing or its checksum differs
+│   └── BundleBusy        another run is writing it
+├── ClosingError          parts do not sum to the representation: a wrong number was prevented
+└── StorageError          the disk is full or a folder cannot be written
 """
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from core.errors import AddressError
 
+_SMALL, _LARGE = "(?:0|[1-9][0-9]{0,3})", "(?:0|[1-9][0-9]{0,6})"  # one way to write a number: no 007, no other digits
 _PATTERN = re.compile(
-    r"(?:L(?P<nl>\d{1,4})\.)?N(?P<n>\d{1,7})(?:>L(?P<pl>\d{1,4})\.H(?P<ph>\d{1,4})|\.H(?P<rh>\d{1,4}))?"
-    r"|(?:L(?P<hl>\d{1,4})\.)?H(?P<h>\d{1,4})"
+    rf"(?:L(?P<nl>{_SMALL})\.)?N(?P<n>{_LARGE})(?:>L(?P<pl>{_SMALL})\.H(?P<ph>{_SMALL})|\.H(?P<rh>{_SMALL}))?"
+    rf"|(?:L(?P<hl>{_SMALL})\.)?H(?P<h>{_SMALL})"
 )
 _EXAMPLES = "a head is L22.H8 or H12, a neuron L9.N1234 or N624, a pair L9.N1234>L11.H3 or N624.H12"
 

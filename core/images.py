@@ -17,6 +17,7 @@ What no decoder can tell: garbage inside the compressed data of a JPEG decodes t
 
 import dataclasses
 import io
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,10 @@ _TRANSPOSE = {
 }
 # TIFF and EXIF tag numbers
 _ORIENTATION, _BITS, _PHOTOMETRIC, _TILE_WIDTH, _TILE_LENGTH = 274, 258, 262, 322, 323
+
+
+# Sizes are checked here, before any pixel is decoded; Pillow's own warning about them would only puzzle the user.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)

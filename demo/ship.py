@@ -30,5 +30,6 @@ def ship(model: CLIP, name: str, folder: Path = MODELS) -> Path:
     path = folder / name / "open_clip_model.safetensors"
     partial = path.with_suffix(".partial")
     save_file(full_state(model, name), str(partial), metadata={"format": "pt"})
+    partial.chmod(0o644)  # safetensors writes for the owner alone
     partial.replace(path)
     return path

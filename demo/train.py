@@ -223,14 +223,14 @@ def main() -> None:
     parser.add_argument("--model", choices=(*recipe.NAMES, "all"), default="all")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="wall clock left to spend on each model")
-    budget.add_argument("--samples", type=int, help="samples in all for each model (default 450000)")
+    budget.add_argument("--samples", type=int, help="samples in all for each model (default 200000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
     parser.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    samples = args.samples if args.samples or args.minutes else 450_000
+    samples = args.samples if args.samples or args.minutes else 200_000
     for name in recipe.NAMES if args.model == "all" else (args.model,):
         trainer = train(name, args.seed, samples, args.minutes, args.checkpoints)
         ship(trainer.model, name)

@@ -1,4 +1,7 @@
-"""What a run is asked to do. `Settings` change the numbers, and so the bundle's id; `Resources` change only the speed."""
+"""What a run is asked to do.
+
+`Settings` change the numbers, and so the bundle's id; `Resources` change only the speed.
+"""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

@@ -10,24 +10,28 @@ from pathlib import Path
 
 import torch
 
+from core.bundle.atomic import human
 from core.errors import StorageError
 from core.methods.first_order import FirstOrder
 from core.models.load import LoadedModel
 from core.text.pools import load_pool
 from precompute.config import Resources
+from precompute.finish import class_prompts
 from precompute.manifest import Manifest
 from precompute.plan import Plan
 from precompute.reader import read_images
 
 _TRIAL_IMAGES = 48
 _THUMBNAIL_BYTES = 4_500  # a 128 px thumbnail, measured on photographs
+_TRIAL_TEXTS = 64
 _SLACK = 1.05
 
 
 @dataclass(frozen=True)
 class Estimate:
     """`disk_bytes` of the finished bundle, `peak_disk_bytes` while it is made, `memory_bytes` of one process, `seconds`
-    for all images with one process."""
+    for all images with one process, and `text_seconds` for `texts` labels and class prompts the first time (they are
+    cached)."""
 
     images: int
     shards: int
@@ -36,6 +40,8 @@ class Estimate:
     memory_bytes: int
     seconds: float
     rate: float
+    texts: int
+    text_seconds: float
 
 
 def disk_bytes(plan: Plan, model: LoadedModel) -> tuple[int, int]:
@@ -87,6 +93,7 @@ def estimate(plan: Plan, model: LoadedModel, manifest: Manifest, resources: Reso
     measured = timed - min(timed - 1, min(batch, max(1, count // 3)))
     seconds_each = (time.perf_counter() - started) / max(1, measured)
     finished, peak = disk_bytes(plan, model)
+    texts, text_seconds = _texts(plan, model, manifest)
     return Estimate(
         images=plan.images,
         shards=plan.shards,
@@ -95,22 +102,27 @@ def estimate(plan: Plan, model: LoadedModel, manifest: Manifest, resources: Reso
         memory_bytes=peak_memory(),
         seconds=plan.images * seconds_each,
         rate=1 / seconds_each,
+        texts=texts,
+        text_seconds=text_seconds,
     )
+
+
+def _texts(plan: Plan, model: LoadedModel, manifest: Manifest) -> tuple[int, float]:
+    """How many texts will be embedded, and how long that takes by a trial of a few."""
+    pool = load_pool(plan.settings.pool).texts
+    names, templates = class_prompts(manifest.classes if len(manifest.classes) > 1 else (), plan.settings)
+    count = len(pool) + len(names) * len(templates)
+    trial = pool[:: max(1, len(pool) // _TRIAL_TEXTS)][:_TRIAL_TEXTS]
+    model.encode_texts(trial[:4])  # the first call pays for start-up
+    started = time.perf_counter()
+    model.encode_texts(trial)
+    return count, count * (time.perf_counter() - started) / len(trial)
 
 
 def peak_memory() -> int:
     """Largest resident size of this process so far, bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kilobytes
-
-
-def human(size: float) -> str:
-    """1536000 -> '1.5 MB'."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def duration(seconds: float) -> str:

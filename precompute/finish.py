@@ -22,12 +22,14 @@ from core.text.embed import class_embeddings
 from core.text.pools import TextPool
 from core.text.zeroshot import zero_shot_accuracy
 from precompute.ablation import write_ablation
-from precompute.config import QUANTILES, Resources, Settings
+from precompute.config import QUANTILES, Settings
 from precompute.plan import Plan
 from precompute.statistics import HeadStatistics
 from precompute.worker import CLOSING
 
 _LIBRARIES = ("torch", "open_clip_torch", "faiss-cpu", "numpy", "pillow", "pyarrow", "safetensors")
+
+_QUERIES = 256  # texts with which the recall of a quantised index is measured
 
 
 def write_parts(writer: BundleWriter, lens: FirstOrder, statistics: HeadStatistics) -> None:
@@ -45,19 +47,21 @@ def write_parts(writer: BundleWriter, lens: FirstOrder, statistics: HeadStatisti
 
 
 def write_indexes(
-    plan: Plan, writer: BundleWriter, texts_wo: np.ndarray, in_head: Callable[[int, int], np.ndarray]
+    plan: Plan, writer: BundleWriter, texts_wo: np.ndarray, basis_lhoc: np.ndarray, seen: Callable[[int], None]
 ) -> None:
     """One index a head over the images, one over all representations, one over the pool.
 
-    Exact by default; "sq8" measures its recall on real queries (texts in the head's coordinates, `in_head`).
+    Exact by default; "sq8" measures its recall on real queries, texts of the pool in the head's coordinates.
     """
     labels = layer_labels(plan)
     r_lhnc = np.load(plan.folder / "heads" / "r.npy", mmap_mode="r")
     for i, layer in enumerate(labels):
         for head in range(r_lhnc.shape[1]):
-            _write_index(plan, writer, head_key(layer, head), r_lhnc[i, head], in_head(i, head))
+            queries_qc = texts_wo[:_QUERIES] @ basis_lhoc[i, head]
+            _write_index(plan, writer, head_key(layer, head), r_lhnc[i, head], queries_qc)
+            seen(1)
     units = np.load(plan.folder / "representations.npy", mmap_mode="r")
-    _write_index(plan, writer, "images", units, texts_wo)
+    _write_index(plan, writer, "images", units, texts_wo[:_QUERIES])
     writer.index("text", build_flat_fp16(texts_wo))
 
 
@@ -65,7 +69,7 @@ def _write_index(plan: Plan, writer: BundleWriter, key: str, vectors: np.ndarray
     if plan.settings.index == "exact":
         writer.index(key, build_flat_fp16(vectors))
         return
-    made = build_quantised(vectors, np.ascontiguousarray(queries[:256], np.float32), plan.settings.index)
+    made = build_quantised(vectors, np.ascontiguousarray(queries, np.float32), plan.settings.index)
     writer.index(key, made.index, made.recall_at_10)
 
 
@@ -80,14 +84,23 @@ def class_prompts(classes: Sequence[str], settings: Settings) -> tuple[tuple[str
     return class_names(classes, given), load_templates(settings.templates)
 
 
-def write_classes(plan: Plan, writer: BundleWriter, model: LoadedModel, resources: Resources) -> dict[str, Any] | None:
-    """Zero-shot accuracy where the images have classes. Population: decoded images that have a class."""
+def write_classes(
+    plan: Plan,
+    writer: BundleWriter,
+    model: LoadedModel,
+    cache: Path | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any] | None:
+    """Zero-shot accuracy where the images have classes. Population: decoded images that have a class.
+
+    `progress` is called with (done, total) prompts.
+    """
     labels = pq.read_table(plan.folder / "images.parquet", columns=["class"])["class"].to_pylist()
     classes = sorted({label for label in labels if label is not None})
     if len(classes) < 2:
         return None
     names, templates = class_prompts(classes, plan.settings)
-    embeddings = class_embeddings(model, names, templates, cache_dir=resources.cache)
+    embeddings = class_embeddings(model, names, templates, cache_dir=cache, progress=progress)
     position = {label: i for i, label in enumerate(classes)}
     ok_n = np.load(plan.folder / "ok.npy")
     label_n = np.array([-1 if label is None else position[label] for label in labels])

@@ -55,6 +55,8 @@ def run_shards(plan: Plan, model: LoadedModel, resources: Resources) -> int:
     total = done + sum(len(plan.rows(shard)) for shard in missing)
     plan.work.mkdir(parents=True, exist_ok=True)
     with run_lock(plan.work / f"part-{mine}-of-{of}.lock"), _bar(total, "images", "img", resources, done) as seen:
+        if is_finished(plan):  # another run has finished it while this one waited or planned
+            return 0
         sweep(plan.work)
         if resources.jobs == 1 or len(missing) < 2:
             worker = ShardWorker(plan, model, resources)
@@ -66,7 +68,7 @@ def run_shards(plan: Plan, model: LoadedModel, resources: Resources) -> int:
 
 
 def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
-    """Merge, label, index, and write bundle.json; returns the bundle's folder. Can be repeated after any interruption."""
+    """Merge, label, index, write bundle.json; returns the bundle's folder. Can be repeated after any interruption."""
     missing = plan.missing()
     if missing:
         raise InputError(
@@ -89,10 +91,13 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
         write_parts(writer, lens, statistics)
         r_lhnc = np.load(plan.folder / "heads" / "r.npy", mmap_mode="r")
         ok_n = np.load(plan.folder / "ok.npy")
-        with _bar(basis_lhoc.shape[0] * basis_lhoc.shape[1], "labels", "head", resources) as seen:
+        heads = basis_lhoc.shape[0] * basis_lhoc.shape[1]
+        with _bar(heads, "labels", "head", resources) as seen:
             label_heads(writer, statistics, basis_lhoc, texts_wo, r_lhnc, ok_n, plan.settings, seen)
-        write_indexes(plan, writer, texts_wo, lambda i, head: texts_wo[:256] @ basis_lhoc[i, head])
-        zero_shot = write_classes(plan, writer, model, resources)
+        with _bar(heads, "indexes", "head", resources) as seen:
+            write_indexes(plan, writer, texts_wo, basis_lhoc, seen)
+        with _bar(0, "classes", "prompt", resources) as seen:
+            zero_shot = write_classes(plan, writer, model, resources.cache, _steps(seen))
         write_manifest(plan, writer, model, pool, statistics, zero_shot)
     clean_up(plan)  # only now: until bundle.json stands, everything can be made again
     return plan.folder
@@ -164,5 +169,11 @@ def _work(shard: int) -> None:
 @contextmanager
 def _bar(total: int, what: str, unit: str, resources: Resources, initial: int = 0) -> Iterator[Seen]:
     """A progress bar with rate and time left."""
-    with tqdm(total=total, desc=f"{what:8s}", unit=unit, initial=initial, disable=not resources.progress) as bar:
-        yield lambda n: None if bar.update(n) else None
+    with tqdm(
+        total=total or None, desc=f"{what:8s}", unit=unit, initial=initial, disable=not resources.progress
+    ) as bar:
+
+        def seen(n: int) -> None:
+            bar.update(n)
+
+        yield seen

@@ -17,9 +17,9 @@ from core.stats.quantiles import Quantiles
 class HeadStatistics:
     """Moments of every head's coordinates r, and each part's share of the representation's variance.
 
-    A part's share is Σ_o Cov(part_o, representation_o) / Σ_o Var(representation_o): the shares of all parts sum to one,
-    and one may be negative. Heads get theirs in their own coordinates, Cov(r, Qᵀ representation). Population: the images
-    decoded.
+    A part's share is Σ_o Cov(part_o, representation_o) / Σ_o Var(representation_o): the shares of all parts sum to
+    one, and one may be negative. Heads get theirs in their own coordinates, Cov(r, Qᵀ representation). Population: the
+    images decoded.
     """
 
     def __init__(self, layers: int, heads: int, coords: int, parts: int, out: int) -> None:
@@ -83,7 +83,7 @@ class HeadStatistics:
         return made
 
 
-_MEMBERS = {
+_MEMBERS: dict[str, type[Moments] | type[Quantiles] | type[CrossMoments]] = {
     "coords": Moments,
     "norms": Quantiles,
     "with_unit": CrossMoments,

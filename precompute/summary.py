@@ -21,10 +21,12 @@ def print_summary(folder: Path) -> None:
     print(f", {manifest['quarantined']:,} quarantined" if manifest["quarantined"] else "")
     if zero_shot := facts.get("zero_shot"):
         print(
-            f"accuracy {zero_shot['top1']:.1%} zero-shot, {zero_shot['classes']} classes, {zero_shot['images']:,} images"
+            f"accuracy {zero_shot['top1']:.1%} zero-shot over {zero_shot['classes']} classes, "
+            f"{zero_shot['images']:,} images"
         )
     print(
-        f"closing  worst residual {facts['worst_residual']:.1e} (at most {facts['residual_tolerance']:.0e} counts as closed)"
+        f"closing  worst residual {facts['worst_residual']:.1e}, "
+        f"at most {facts['residual_tolerance']:.0e} counts as closed"
     )
     share_lh, index_lhm = bundle.array("share"), bundle.array("text_index")
     explained_lhm, pool = bundle.array("text_explained"), bundle.table("pool")["text"]

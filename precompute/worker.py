@@ -1,4 +1,7 @@
-"""One shard, from files to a partial: decode, one forward pass, parts, statistics. A pure function of plan and shard."""
+"""One shard, from files to a partial: decode, one forward pass, parts, statistics.
+
+A pure function of plan and shard.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -19,8 +22,8 @@ from precompute.plan import Plan
 from precompute.reader import Read, read_images
 from precompute.statistics import HeadStatistics
 
-# Largest |sum of parts - unit representation| that counts as closed. fp32: the product's promise. In half precision the
-# model itself rounds the residual stream after every block, which no decomposition can undo (measured: docs/decisions.md).
+# Largest |sum of parts - unit representation| that counts as closed. fp32: the product's promise. In half precision
+# the model itself rounds the residual stream after every block, which no decomposition can undo (docs/decisions.md).
 CLOSING = {"fp32": 1e-5, "fp16": 5e-3, "bf16": 5e-2}
 
 
@@ -103,8 +106,8 @@ class ShardWorker:
                 parts = self.lens.parts(trace)
         except torch.OutOfMemoryError as error:
             raise ModelError(
-                f"The {self.model.device.type} device ran out of memory with {len(batch)} images a batch; add a smaller "
-                "--batch, such as 8."
+                f"The {self.model.device.type} device ran out of memory with {len(batch)} images a batch; "
+                "add a smaller --batch, such as 8."
             ) from error
         self._norm = trace.norm_b.cpu().numpy()
         self._check(batch, parts)

@@ -35,10 +35,10 @@ PHOTOGRAPHS = REPOSITORY.parent / "shared" / "imagenet-sample"
 
 def bench_pass() -> None:
     """Taps, parts and statistics over a plain encode_image, last four layers, batch 32, random weights."""
+    images = torch.randn(32, 3, 224, 224)
     for name, goal in (("ViT-B-32", 1.10), ("ViT-B-16", 1.10)):
         model = load_model(name, allow_random_weights=True, device="cpu")
         lens = FirstOrder(model.tower, tuple(range(8, 12)))
-        images = torch.randn(32, 3, 224, 224)
         kept = HeadStatistics.empty_like(lens)
 
         def ours(model: LoadedModel = model, lens: FirstOrder = lens, kept: HeadStatistics = kept) -> None:
@@ -80,15 +80,19 @@ def bench_run() -> None:
             if batch:
                 _plain(model, torch.stack(batch))
 
-        baseline = min(_time(plain) for _ in range(2))
-        load = _time(lambda: load_model("ViT-B-32", allow_random_weights=True, device="cpu"))
-        whole = min(_time(lambda i=i: _quietly(lambda: precompute([*words, f"{folder}/out{i}"]))) for i in range(2))
+        load = min(_time(lambda: load_model("ViT-B-32", allow_random_weights=True, device="cpu")) for _ in range(2))
+        pairs = []
+        for i in range(3):
+            baseline = _time(plain)
+            out = f"{folder}/out{i}"
+            pairs.append((_time(lambda out=out: _quietly(lambda: precompute([*words, out]))) - load, baseline))
+        whole, baseline = sorted(pairs, key=lambda pair: pair[0] / pair[1])[1]  # the median ratio
     images = len(build_manifest(source).table)
     _say(
         f"run over {images} images of {source.name}",
-        f"{(whole - load) / baseline:.3f} x decoding + plain",
+        f"{whole / baseline:.3f} x decoding + plain",
         "<= 1.25",
-        f"{whole:.1f} s, of which {load:.1f} s load the model; decoding + plain {baseline:.1f} s",
+        f"{whole:.1f} s beside {load:.1f} s to load the model; decoding + plain {baseline:.1f} s",
     )
 
 
@@ -115,7 +119,7 @@ def bench_textspan() -> None:
 
 
 def bench_memory() -> None:
-    """Peak anonymous memory of a run at 2,000 and at 20,000 images (demo-vit; what is mapped from files is not in it)."""
+    """Peak anonymous memory of a run at 2,000 and 20,000 images (demo-vit; memory mapped from files is not in it)."""
     pictures = sorted((REPOSITORY / "demo" / "images").rglob("*.webp"))
     peaks = {}
     for count in (2_000, 20_000):

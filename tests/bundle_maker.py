@@ -89,7 +89,8 @@ def tables() -> dict[str, pa.Table]:
     }
     message = ["The file ends before the image does."] * 2
     quarantine = {"image_id": bad, "path": [paths[i] for i in bad], "code": ["truncated"] * 2, "message": message}
-    parts = {"name": ["embedding", "attn L2", "mlp L2", "offset"], "kind": ["embedding", "attn", "mlp", "offset"]}
+    names = ["embedding", "attention L2", "mlp L2", "offset"]
+    parts = {"name": names, "kind": [name.split()[0] for name in names]}
     parts |= {"layer": [None, 2, 2, None], "mean_norm": [1.0] * 4, "share": [0.25] * 4}
     classes = {"class": ["class0", "class1"], "name": ["cat", "dog"], "count": [20, 18], "accuracy": [0.5, None]}
     ablation = {"kind": ["none", "mlps", "attention"], "layer": [None, None, 0], "top1": [0.5, 0.4, 0.3]}

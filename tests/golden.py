@@ -83,6 +83,8 @@ def build_tower(golden: GoldenSet, activation: str) -> OpenClipViT:
 
 def first_order(golden: GoldenSet, activation: str) -> dict[str, np.ndarray]:
     """Our version of every array of first_<activation>.npz."""
+    if "rep" not in golden.arrays:
+        return {}
     tower = build_tower(golden, activation)
     layers = tuple(range(tower.layers))
     lens = FirstOrder(tower, layers, Convention.EQUAL)

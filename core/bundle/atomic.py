@@ -60,15 +60,16 @@ def _amounts(path: Path, needed: int | None) -> str:
         free = shutil.disk_usage(path.parent).free
     except OSError:
         return ""
-    asked = "" if needed is None else f"it needs {_human(needed)}, "
-    return f" ({asked}{_human(free)} are free)"
+    asked = "" if needed is None else f"it needs {human(needed)}, "
+    return f" ({asked}{human(free)} are free)"
 
 
 def _room(needed: int | None) -> str:
-    return "Free some space" if needed is None else f"Free at least {_human(needed)}"
+    return "Free some space" if needed is None else f"Free at least {human(needed)}"
 
 
-def _human(size: int) -> str:
+def human(size: float) -> str:
+    """1536000 -> '1.5 MB'."""
     value = float(size)
     for unit in ("bytes", "kB", "MB", "GB"):
         if value < 1000:

@@ -155,8 +155,8 @@ TABLES = (
         Column("message", "string", "the reason in words"),
     ), "the images that could not be used"),
     TableSpec("parts", "parts.parquet", (
-        Column("name", "string", 'such as "embedding", "attn L3", "mlp L3", "bias L3", "offset"'),
-        Column("kind", "string", "embedding, attn, mlp, bias or offset"),
+        Column("name", "string", 'such as "embedding", "attention L3" (all heads and b_O), "mlp L3", "offset"'),
+        Column("kind", "string", "embedding, attention, mlp or offset"),
         Column("layer", "int32", "layer number; null where the part has none"),
         Column("mean_norm", "float64", "mean norm of the part over the ok images"),
         Column("share", "float64", "covariance share of the representation's variance; the column sums to 1"),

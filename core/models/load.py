@@ -21,13 +21,23 @@ import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.errors import ActivationMismatch, UnknownModel, UnsupportedTower, WeightsError
 from core.models.modified_resnet import ModifiedResNetTower
 from core.models.openclip_vit import OpenClipViT
 from core.models.text import TextTower
 from core.models.tower import Tower
+from core.models.weights import (
+    activation_of,
+    folder_weights,
+    known_tags,
+    load_weights,
+    mismatch,
+    resolve_weights,
+    short,
+    weights_digest,
+)
 
 DEMO_MODELS = Path(__file__).resolve().parents[2] / "demo" / "models"
 RANDOM_SEED = 0  # random weights are seeded, so that the same command names the same bundle
@@ -63,7 +73,7 @@ class LoadedModel:
         tower = self.tower
         return {
             "name": self.name,
-            "pretrained": self.pretrained,
+            "pretrained": self.pretrained and Path(self.pretrained).name,  # of a file the name, not the place
             "weights_digest": self.weights_digest,
             "random_weights": self.random_weights,
             "activation": self.activation,
@@ -131,22 +141,22 @@ def load_model(
     if folder is not None:
         if pretrained:
             raise WeightsError(f"{name} brings its own weights; leave out --pretrained {pretrained}.")
-        weights: str | None = str(_folder_weights(folder))
+        weights: str | None = str(folder_weights(folder))
     elif pretrained:
-        weights = _resolve_weights(name, pretrained, config, activation)
+        weights = resolve_weights(name, pretrained, config)
     elif allow_random_weights:
         weights, random = None, True
     else:
         raise WeightsError(
-            f"{name} was given no weights. Add --pretrained TAG (known: {_tags(name)}), --pretrained FILE, or "
+            f"{name} was given no weights. Add --pretrained TAG (known: {known_tags(name)}), --pretrained FILE, or "
             "--allow-random-weights to look at an untrained model on purpose."
         )
-    architecture = "quickgelu" if config.get("quick_gelu") else "gelu"
+    architecture = activation_of(config)
     if activation is not None and activation != architecture:
-        raise ActivationMismatch(_mismatch(name, architecture, f"the weights ({pretrained or name})", activation))
+        raise ActivationMismatch(mismatch(name, architecture, f"the weights ({pretrained or name})", activation))
     clip = _create(name if folder is None else f"local-dir:{folder}", precision)
     if weights is not None:
-        _load_weights(clip, weights, name)
+        load_weights(clip, weights, name)
     clip = clip.to(where).eval().requires_grad_(False)
     if not random and folder is None and pretrained and not os.path.isfile(pretrained):
         tag_config = open_clip.get_pretrained_cfg(name.replace("/", "-"), pretrained) or {}
@@ -161,7 +171,7 @@ def load_model(
         transform=image_transform_v2(PreprocessCfg(**preprocess), is_train=False),
         preprocessing=json.loads(json.dumps(preprocess)),
         config=config,
-        weights_digest=_digest(clip),
+        weights_digest=weights_digest(clip),
         random_weights=random,
         activation=architecture,
         device=where,
@@ -213,44 +223,6 @@ def _architecture(name: str, folder: Path | None) -> tuple[dict[str, Any], dict[
     return config, preprocess
 
 
-def _folder_weights(folder: Path) -> Path:
-    for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth"):
-        for path in sorted(folder.glob(pattern)):
-            return path
-    raise WeightsError(f"{folder} holds a model config but no weights file; put open_clip_model.safetensors beside it.")
-
-
-def _resolve_weights(name: str, pretrained: str, config: dict[str, Any], activation: str | None) -> str:
-    """Path of the weights of a tag (downloaded) or of a local file."""
-    if os.path.isfile(pretrained):
-        return pretrained
-    tag_config = open_clip.get_pretrained_cfg(name.replace("/", "-"), pretrained)
-    if not tag_config:
-        raise UnknownModel(
-            f"{name} has no weights named {pretrained!r} and there is no such file. Known tags: {_tags(name)}."
-        )
-    architecture = "quickgelu" if config.get("quick_gelu") else "gelu"
-    trained = "quickgelu" if tag_config.get("quick_gelu") else "gelu"
-    if activation is None and trained != architecture:
-        raise ActivationMismatch(_mismatch(name, architecture, f"the weights '{pretrained}'", trained))
-    try:
-        return open_clip.download_pretrained(tag_config)
-    except Exception as error:  # hub clients raise many kinds; each means "could not be fetched"
-        raise WeightsError(
-            f"The weights '{pretrained}' of {name} could not be downloaded ({type(error).__name__}: {_short(error)}). "
-            "Check the network, or give --pretrained the path of a weights file that is already on disk."
-        ) from error
-
-
-def _mismatch(name: str, architecture: str, what: str, trained: str) -> str:
-    base = name.removesuffix("-quickgelu")
-    right = f"{base}-quickgelu" if trained == "quickgelu" else base
-    advice = (
-        f"use --model {right}" if right in open_clip.list_models() else "choose an architecture with that activation"
-    )
-    return f"{name} computes {architecture}, but {what} were trained with {trained}: {advice}."
-
-
 def _create(name: str, precision: str) -> Any:
     """The architecture with seeded random weights. open_clip's warnings about them are answered by our own checks."""
     with warnings.catch_warnings(), _quiet(), torch.random.fork_rng(devices=[]):
@@ -260,30 +232,8 @@ def _create(name: str, precision: str) -> Any:
             return open_clip.create_model(
                 name, precision=precision, load_weights=False, pretrained_text=False, pretrained_image=False
             )
-        except (RuntimeError, OSError, ValueError, ImportError, TypeError) as error:
-            raise UnsupportedTower(f"open_clip could not build {name}: {_short(error)}") from error
-
-
-def _load_weights(clip: Any, path: str, name: str) -> None:
-    """Load a state dict without ever running code from it."""
-    if path.endswith((".npz", ".npy")):
-        raise WeightsError(f"{path} is a NumPy file; give safetensors or a PyTorch state dict.")
-    try:
-        open_clip.load_checkpoint(clip, path, strict=True, weights_only=True)
-    except Exception as error:  # a damaged or hostile file can raise anything; all mean "unusable"
-        text = str(error)
-        if "weights_only" in text.lower() or "unpickl" in (type(error).__name__ + text).lower():
-            raise WeightsError(
-                f"{path} is a pickle that could run code when opened (or not a weights file at all), so it was not "
-                "opened. Convert it, where you trust it, to safetensors: safetensors.torch.save_file(state_dict, ...)."
-            ) from error
-        if "size mismatch" in text or "Missing key" in text or "Unexpected key" in text:
-            raise WeightsError(f"{path} does not hold the weights of {name}: {_short(error)}") from error
-        raise WeightsError(f"{path} could not be read as weights: {type(error).__name__}: {_short(error)}") from error
-    broken = [key for key, value in clip.state_dict().items() if not torch.isfinite(value.float()).all()]
-    broken = [key for key in broken if not key.endswith("attn_mask")]  # the causal mask is -inf by design
-    if broken:
-        raise WeightsError(f"{path} holds values that are not finite, in {broken[0]}; the file is damaged.")
+        except Exception as error:  # constructors raise whatever an impossible config makes them stumble on
+            raise UnsupportedTower(f"open_clip could not build {name}: {short(error)}") from error
 
 
 def _tower(clip: Any, name: str) -> Tower:
@@ -298,27 +248,8 @@ def _tower(clip: Any, name: str) -> Tower:
     )
 
 
-def _digest(clip: nn.Module) -> str:
-    """sha256 over names, shapes and values, so that the same weights in another file format have the same name."""
-    digest = hashlib.sha256()
-    for key, value in sorted(clip.state_dict().items()):
-        array = value.detach().float().cpu().contiguous().numpy()
-        digest.update(f"{key} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _tags(name: str) -> str:
-    return ", ".join(open_clip.list_pretrained_tags_by_model(name.replace("/", "-"))) or "none"
-
-
 def _nearest(name: str, names: list[str]) -> str:
     return " or ".join(difflib.get_close_matches(name, names, n=3, cutoff=0.3)) or "one of them"
-
-
-def _short(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:300] + "…"
 
 
 @contextmanager

@@ -1,3 +1,5 @@
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +17,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.mktemp("world"))
+def world() -> Iterator[World]:
+    with tempfile.TemporaryDirectory(prefix="world-") as folder:  # pytest's own are closed to other users
+        os.chmod(folder, 0o755)
+        yield make_world(Path(folder))
 
 
 @pytest.fixture(scope="session")

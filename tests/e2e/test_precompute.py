@@ -32,7 +32,7 @@ def test_a_run_makes_a_bundle_that_verifies(kind: str, world: World, request: py
 
 
 def test_verify_says_so(vit_bundle: Path) -> None:
-    done = call(["verify", str(vit_bundle)])
+    done = call(["verify", str(vit_bundle), "--quiet"])
     assert (done.code, done.out.startswith("all is well"), done.err) == (0, True, "")
 
 
@@ -229,7 +229,7 @@ def test_estimate_starts_nothing(world: World, vit_bundle: Path, tmp_path: Path)
     assert done.code == 0, done.err
     assert list(tmp_path.iterdir()) == []
     lines = dict(line.split(maxsplit=1) for line in done.out.strip().splitlines())
-    assert list(lines) == ["bundle", "images", "time", "memory", "disk"]
+    assert list(lines) == ["bundle", "images", "time", "texts", "memory", "disk"]
     assert lines["bundle"].endswith(vit_bundle.name)
     assert lines["images"] == f"63 in {-(-63 // SHARD)} shards"
     number, unit = lines["disk"].split()[:2]

@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ CLASSES = ("blue_sea", "red_brick", "stripes")
 BROKEN = ("truncated.jpg", "zero-bytes.jpg", "text.jpg", "float.tif", "strip.png")
 ODD = ("cmyk.jpg", "sixteen-bit.png", "palette.png", "turned-6.jpg")  # unusual, but images
 SHARD, BATCH, PICKS, TOP, TEXTS = 8, 4, 6, 5, 40
+_NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -127,3 +130,28 @@ def assert_same(a: Path, b: Path) -> None:
 def leftovers(bundle: Path) -> list[str]:
     """Working state in a bundle's folder."""
     return sorted(os.path.relpath(path, bundle) for path in bundle.rglob(".*"))
+
+
+def refused(words: list[str], *expected: str) -> str:
+    """Run a command that must be refused with a sentence holding all of `expected`; returns it."""
+    done = call(words)
+    assert done.code == 1, done
+    sentence = done.err.strip().split("\n")[-1]  # above it, there may be notes
+    assert sentence.startswith("error: ") and done.err.count("error: ") == 1, done.err
+    assert "Traceback" not in done.err and done.out == ""
+    for part in expected:
+        assert part in sentence, sentence
+    return sentence
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may read anything; for these tests it becomes an ordinary user for a moment."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

@@ -26,7 +26,9 @@ def save_model(
     size = config["vision_cfg"]["image_size"]
     stored = {"model_cfg": config | {"text_cfg": TEXT}, "preprocess_cfg": PREPROCESS | {"size": [size, size]}}
     (folder / "open_clip_config.json").write_text(json.dumps(stored))
-    safetensors.torch.save_file(clip.state_dict(), folder / "open_clip_model.safetensors")
+    weights = folder / "open_clip_model.safetensors"
+    safetensors.torch.save_file(clip.state_dict(), weights)
+    weights.chmod(0o644)  # safetensors makes files that only their owner may read
     return folder
 
 

@@ -1,0 +1,167 @@
+"""The words of the command line, and what they ask for."""
+
+import argparse
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from core.errors import InputError
+from core.methods.layernorm import Convention
+from core.models.load import DEVICES, PRECISIONS
+from precompute.config import ModelChoice, Resources, Settings
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def model_choice(arguments: argparse.Namespace) -> ModelChoice:
+    """Which model."""
+    return ModelChoice(
+        name=arguments.model,
+        pretrained=arguments.pretrained,
+        device=arguments.device,
+        precision=arguments.precision,
+        activation=arguments.activation,
+        allow_random_weights=arguments.allow_random_weights,
+    )
+
+
+def settings(arguments: argparse.Namespace) -> Settings:
+    """What to compute. Raises InputError."""
+    if arguments.class_names and not Path(arguments.class_names).is_file():
+        raise InputError(f"There is no file {arguments.class_names} with class names.")
+    return Settings(
+        layers=arguments.layers,
+        layernorm=Convention(arguments.layernorm),
+        pool=arguments.pool,
+        picks=arguments.picks,
+        top_images=arguments.top_images,
+        templates=arguments.templates,
+        class_names=arguments.class_names,
+        batch=arguments.batch,
+        shard=arguments.shard,
+        thumb=arguments.thumb,
+        index=arguments.index,
+    )
+
+
+def resources(arguments: argparse.Namespace) -> Resources:
+    """How much of the machine; sets torch's threads."""
+    torch.set_num_threads(arguments.torch_threads or os.cpu_count() or 1)
+    return Resources(
+        jobs=getattr(arguments, "jobs", 1),
+        threads=arguments.decode_threads,
+        part=getattr(arguments, "shards", None),
+        progress=not arguments.quiet,
+    )
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells the defaults that there are; "(default: None)" tells nothing."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default not in (None, False) else action.help
+
+
+def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """The parser; each command's function is found by its name, under `command`."""
+    parser = argparse.ArgumentParser(prog="python -m precompute", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="{estimate,run,merge,verify,demo}")
+
+    for name, text in (
+        ("estimate", "say what a run will need: images, disk, memory, time"),
+        ("run", "make a bundle, or go on with one that was interrupted"),
+    ):
+        run = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
+        run.set_defaults(command=commands_by_name[name])
+        _add_model(run)
+        _add_settings(run)
+        _add_resources(run)
+        if name == "run":
+            run.add_argument("--jobs", type=_positive, default=1, help="worker processes, each with the model")
+            run.add_argument("--shards", type=_part, metavar="I/N", help="compute part I of N only; then use merge")
+
+    merge = commands.add_parser("merge", help="finish a bundle whose shards were computed in parts")
+    merge.set_defaults(command=commands_by_name["merge"])
+    merge.add_argument("bundle", type=Path, help="the bundle's folder")
+    merge.add_argument(
+        "parts", type=Path, nargs="*", help="the same bundle's folders on other disks, to copy shards from"
+    )
+    _add_resources(merge)
+
+    verify = commands.add_parser("verify", help="check a bundle: checksums, closing sums, sizes; exit code 1 on damage")
+    verify.set_defaults(command=commands_by_name["verify"])
+    verify.add_argument("bundle", type=Path)
+    verify.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    demo = commands.add_parser("demo", help="make the demo world's bundles")
+    demo.set_defaults(command=commands_by_name["demo"])
+    demo.add_argument("--out", type=Path, default=Path("bundles"))
+    demo.add_argument("--quiet", action="store_true", help="no progress bars")
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", required=True, help="open_clip name, demo-vit, demo-rn, or a folder with a config")
+    group.add_argument("--pretrained", help="open_clip tag or weights file (safetensors, or a plain state dict)")
+    group.add_argument("--activation", choices=["gelu", "quickgelu"], help="what a weights file was trained with")
+    group.add_argument("--device", default="auto", choices=DEVICES)
+    group.add_argument("--precision", default="fp32", choices=PRECISIONS, help="of the forward pass; parts are fp32")
+    group.add_argument("--allow-random-weights", action="store_true", help="look at an untrained model on purpose")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to compute (these change the bundle)")
+    group.add_argument(
+        "--images", type=Path, required=True, help="folder of class folders, flat folder, CSV or Parquet"
+    )
+    group.add_argument("--out", type=Path, default=Path("bundles"), help="folder of bundles")
+    group.add_argument(
+        "--layers", type=_layers, help="attention layers, such as 8-11 or 3,5,11 (default: the last four)"
+    )
+    group.add_argument("--layernorm", default="own", choices=[str(c) for c in Convention])
+    group.add_argument(
+        "--pool", default="general", help="text pool: general, english, demo, or a file, one text a line"
+    )
+    group.add_argument("--picks", type=_positive, default=60, help="texts a head")
+    group.add_argument("--top-images", type=_positive, default=24, help="images kept at each end of each text")
+    group.add_argument("--templates", default="simple", help="class prompts: simple (7), openai (80), or a file")
+    group.add_argument("--class-names", help="file of `folder<TAB>name` lines")
+    group.add_argument("--batch", type=_positive, default=32, help="images a forward pass")
+    group.add_argument("--shard", type=_positive, default=512, help="images a shard, the grain of resuming")
+    group.add_argument("--thumb", type=_positive, default=128, help="longest side of thumbnails, px")
+    group.add_argument("--index", default="exact", choices=["exact", "sq8"], help="sq8: half the size, recall measured")
+
+
+def _add_resources(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how fast (these change nothing else)")
+    group.add_argument("--decode-threads", type=_positive, default=2)
+    group.add_argument("--torch-threads", type=_positive, help="default: all cores")
+    group.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return value
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    layers: list[int] = []
+    for word in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", word)
+        if match is None:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of layers such as 8-11 or 3,5,11")
+        layers += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return tuple(layers)
+
+
+def _part(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 2/4 (the second of four)")
+    return int(match[1]) - 1, int(match[2])

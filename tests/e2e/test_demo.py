@@ -1,0 +1,81 @@
+"""The demo world's ground truth against what is computed from the shipped models: labels, accuracy, heatmaps."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from core.bundle.read import Bundle, open_bundle
+from core.bundle.verify import verify
+from core.images import decode
+from core.methods.first_order import FirstOrder
+from core.methods.heatmaps import text_heatmaps
+from core.models.load import load_model
+from demo.heads import track
+from precompute.cli import main
+
+IMAGES = Path(__file__).resolve().parents[2] / "demo" / "images"
+MODELS = ("demo-vit", "demo-rn")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle over every sixth image of the demo's data set: 408 images, four of each of 102 objects."""
+    folder = tmp_path_factory.mktemp("demo")
+    listing = pq.read_table(IMAGES / "manifest.parquet")
+    listing = listing.take(list(range(0, listing.num_rows, 6)))
+    listing = listing.append_column("class", pa.array([p.split("/")[0] for p in listing["path"].to_pylist()]))
+    pq.write_table(listing, folder / "manifest.parquet")
+    for path in listing["path"].to_pylist():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes((IMAGES / path).read_bytes())
+    words = ["run", "--model", request.param, "--images", str(folder), "--pool", "demo", "--out", str(folder / "out")]
+    assert main([*words, "--quiet", "--device", "cpu", "--shard", "128"]) == 0
+    return open_bundle(next((folder / "out").iterdir()))
+
+
+def test_the_bundle_is_whole_and_closes(bundle: Bundle) -> None:
+    assert verify(bundle.folder).problems == ()
+    assert bundle.facts["worst_residual"] <= 1e-5
+    share = bundle.table("parts")["share"].to_numpy()
+    assert share.sum() == pytest.approx(1, abs=1e-4)  # float32 parts, summed over 408 images
+
+
+def test_zero_shot_accuracy_is_what_the_model_cards_promise(bundle: Bundle) -> None:
+    # all 408 images, 1 to 4 objects; cards promise 80 % on single objects. Four standard errors below: 0.08
+    assert bundle.facts["zero_shot"]["top1"] > 0.72
+
+
+def test_labels_follow_the_ground_truth(bundle: Bundle) -> None:
+    found = track(bundle)
+    strong = {t.head for t in found if abs(t.correlation) > 0.35}
+    # with 408 images the largest of 130 chance correlations stays under 0.20 (Bonferroni at 1 in 1,000)
+    assert len(strong) >= 5, [str(t) for t in found[:10]]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_heatmaps_lie_on_the_object(name: str) -> None:
+    """Over single-object scenes, the mean of "a photo of a <object>" against the average object is higher inside the
+    object's mask than outside, for most images; a shuffled mask would give half."""
+    model = load_model(name, device="cpu")
+    masks = {row["path"]: row["mask"] for row in pq.read_table(IMAGES / "masks.parquet").to_pylist()}
+    rows = pq.read_table(IMAGES / "manifest.parquet").to_pylist()
+    rows = [row for row in rows if row["count"] == 1 and row["size"] > 0.4][::8][:48]
+    objects = sorted({row["object"] for row in rows})
+    texts = torch.from_numpy(model.encode_texts([f"a photo of a {name}" for name in objects]))
+    lens = FirstOrder(model.tower, tuple(range(model.tower.layers)))
+    images = [decode((IMAGES / row["path"]).read_bytes()) for row in rows]
+    with torch.inference_mode():
+        maps = text_heatmaps(lens, model.tower.trace(model.batch(images), lens.layers), texts, average_o=texts.mean(0))
+    wins = 0
+    for i, row in enumerate(rows):
+        total = maps.total()[i, objects.index(row["object"])].numpy()
+        mask = Image.open(io.BytesIO(masks[row["path"]])).resize(total.shape[::-1], Image.Resampling.BOX)
+        inside = np.asarray(mask, dtype=float) > 0.5 * max(np.asarray(mask).max(), 1)
+        wins += bool(inside.any()) and total[inside].mean() > total[~inside].mean()
+    assert wins / len(rows) > 0.75, f"{wins} of {len(rows)}"
