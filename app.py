@@ -6,11 +6,15 @@ the first visitor of a page's address, before it has seen st.navigation, and pas
 
 import streamlit as st
 
-from pages import about
+from pages import about, heads, overview
 from pages._ui import access, footer, keys, resources, selection, states
 
 PAGES = {
-    "about": st.Page(about.main, title="About", icon=":material/menu_book:", url_path="about", default=True),
+    "overview": st.Page(
+        overview.main, title="Overview", icon=":material/grid_view:", url_path="overview", default=True
+    ),
+    "heads": st.Page(heads.main, title="Heads", icon=":material/center_focus_strong:", url_path="heads"),
+    "about": st.Page(about.main, title="About", icon=":material/menu_book:", url_path="about"),
 }
 
 

@@ -2,16 +2,24 @@
 
 from dataclasses import asdict, dataclass
 
-import pandas as pd
 import streamlit as st
 
 from core.store import Facts
-from pages._ui import figures, grid, overview_accuracy, overview_entry, overview_grid, resources, selection
+from pages._ui import (
+    figures,
+    grid,
+    overview_accuracy,
+    overview_entry,
+    overview_grid,
+    overview_table,
+    resources,
+    selection,
+)
 from pages._ui.overview_entry import Entry
 from pages._ui.resources import Opened
 from pages._ui.words import count, plain
 
-PICTURES = 12
+PICTURES = 10
 MOST_SAMPLES = 10_000
 
 
@@ -35,7 +43,7 @@ def main() -> None:
     overview_entry.cards(opened, shown)
     with st.expander("How these were picked"):
         st.caption(overview_entry.RULE)
-    table(opened, facts)
+    overview_table.draw(opened, facts)
     st.subheader("Zero-shot accuracy")
     overview_accuracy.draw(facts, opened.store.ablations())
     figures.page_data(lambda: data(opened, facts, chosen.view, shown), "overview")
@@ -92,26 +100,6 @@ def heads(opened: Opened, titles: dict[str, str], chosen: selection.Chosen[Overv
     st.caption(f"{plain(found.description)} Numbers are {found.population}. Click a cell to open its head.")
     if clicked := overview_grid.draw(found, opened.store.heads()):
         overview_entry.open_head(clicked)
-
-
-def table(opened: Opened, facts: Facts) -> None:
-    """Every head as a row."""
-    st.subheader("All heads")
-    st.caption(f"Click a column's name to sort. Shares and fractions are of {count(facts.ok, 'image')}.")
-    first = f"first {overview_grid.FIRST} texts"
-    share = st.column_config.NumberColumn(format="percent", help="Of the output's variance; all parts give 100 %.")
-    explained = st.column_config.NumberColumn(format="percent", help="Of the head's own variance.")
-    open_it = st.column_config.LinkColumn("open", display_text="open", help="The head's page, in a new tab.")
-    shown = {"share": share, first: explained, "all texts": explained, "open": open_it}
-    figures.table(rows(opened, first), "heads", columns=shown)
-
-
-def rows(opened: Opened, first: str) -> pd.DataFrame:
-    """The table's rows."""
-    made = [{"head": head.address, "label": head.label, "share": head.share, first: part, "all texts": head.explained,
-             "open": f"/{selection.href('heads', head=head.address)}"}
-            for head, part in zip(opened.store.heads(), overview_grid.first_explained(opened), strict=True)]  # fmt: skip
-    return pd.DataFrame(made)
 
 
 def data(opened: Opened, facts: Facts, view: OverviewView, shown: tuple[Entry, ...]) -> dict[str, object]:

@@ -17,8 +17,8 @@ LEAST = 0.3
 RULE = (
     f"Picked by rule: the head with the largest share of the output's variance; then, for the first {MOST_COLUMNS} "
     f"columns of the manifest that group or measure, the head that follows each most, strongest first, if the "
-    f"correlation is at least {LEAST}; then the next largest shares. No head twice. The pictures are the three with the "
-    "largest score for its first text, near-duplicates shown once."
+    f"correlation is at least {LEAST}; then the next largest shares. No head twice. The pictures are the three with "
+    "the largest score for its first text, near-duplicates shown once."
 )
 
 
@@ -89,7 +89,7 @@ def _card(opened: Opened, entry: Entry) -> None:
             [hit.image_id for hit in hits],
             alts=[f"image {hit.image_id}, score {hit.score:.3f}" for hit in hits],
             key=f"entry-{head.address}",
-            size=88,
+            size=80,
             label=f"Images of {head.address}",
         )
         if clicked is not None:

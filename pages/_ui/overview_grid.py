@@ -24,6 +24,7 @@ _FOLD = 8  # cells a row where there is one layer only, as in an attention pool
 _MOST_NAMED = 12  # columns up to which a label has room
 _LINE = 140  # characters that all cells of a row have room for together
 _PERCENT = ("share", "explained", FIRST_MEASURE)
+_LIGHT, _DARK = "#ffffff", "#101820"  # on cells, which look the same in both themes
 _PHONE = "<style>@media (max-width: 700px) { .st-key-figure-heads .bartext { display: none } }</style>"
 
 
@@ -109,6 +110,7 @@ def figure(found: Grid, made: Sequence[Cell]) -> go.Figure:
         text=[_text(cell, columns) for cell in made],
         textposition="inside",
         insidetextanchor="middle",
+        insidetextfont={"color": [_LIGHT if abs(value) > 0.55 * limit else _DARK for value in values]},
         textangle=0,
         hovertext=[_hover(found, cell) for cell in made],
         hoverinfo="text",

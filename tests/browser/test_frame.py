@@ -119,7 +119,7 @@ def test_a_megabyte_of_link_gets_a_page(probe: Site, vit: str, visit: Callable) 
 def test_a_link_to_another_bundle_gets_a_sentence_and_a_choice(site: Site, visit: Callable, name: str) -> None:
     page = visit(f"{site.address}/?bundle={name}")
     assert "is not in the folder of bundles" in page.get_by_test_id("stAlert").inner_text()
-    assert page.get_by_role("heading", name="About").count() == 0
+    assert page.get_by_role("heading", name="Overview").count() == 0
 
 
 def test_captions_are_text(probe: Site, vit: str, look: Callable) -> None:
@@ -189,7 +189,7 @@ def test_thumbnails(site: Site) -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("tab", ["methods", "cite", "bundle"])
 def test_about_looks(site: Site, visit: Callable, tab: str, size: str, scheme: str) -> None:
-    page = visit(f"{site.address}/?bundle={site.names[0]}&tab={tab}", size, scheme)
+    page = visit(f"{site.address}/about?bundle={site.names[0]}&tab={tab}", size, scheme)
     page.get_by_role("heading", name="About", exact=True).wait_for()
     page.get_by_text("data set").last.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -197,7 +197,7 @@ def test_about_looks(site: Site, visit: Callable, tab: str, size: str, scheme: s
 
 
 def test_another_bundle_by_the_picker(site: Site, visit: Callable) -> None:
-    page = visit(f"{site.address}/?bundle={site.names[0]}&tab=bundle")
+    page = visit(f"{site.address}/about?bundle={site.names[0]}&tab=bundle")
     page.get_by_role("combobox", name=re.compile("Bundle")).click()
     page.get_by_role("option", name=site.names[1]).click()
     page.wait_for_url(re.compile(site.names[1]))

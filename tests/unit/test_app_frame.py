@@ -15,6 +15,7 @@ from hypothesis import strategies as some
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 from streamlit.web.server.starlette import starlette_app_utils, starlette_websocket
 
 from core.errors import AddressError, UnitscopeError
@@ -51,6 +52,7 @@ def _app(path: str) -> None:
 def run(**query: str) -> AppTest:
     # from_file would find pages/ beside app.py and run a page by itself, as no server of ours does
     app = AppTest.from_function(_app, kwargs={"path": APP}, default_timeout=30)
+    app._page_hash = calc_hash("about")  # Streamlit knows a page by its address; switch_page wants a page's file
     app.query_params.update(query)
     return app.run()
 
