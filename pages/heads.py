@@ -67,7 +67,8 @@ def _title(answer: HeadAnswer) -> None:
     st.markdown(f"**{plain(head.label)}**" if head.label else "*no texts*")
     st.caption(
         plain(
-            f"{head.share:.1%} of the output's variance · its {len(answer.texts)} texts explain {head.explained:.0%} of the head's own "
+            f"{head.share:.1%} of the output's variance · its {len(answer.texts)} texts "
+            f"explain {head.explained:.0%} of the head's own "
             f"variance · median length {median:.3f} of a representation of length 1 · {everyone}"
         )
     )
@@ -88,7 +89,7 @@ def _images(opened: Opened, chosen: Chosen[HeadsView], answer: HeadAnswer, pick:
         list(MAPS),
         format_func=lambda kind: MAPS[kind],
         required=True,
-        help="Where in each image this head, or all analysed heads, write toward the text (blue) or against it (orange).",
+        help="Where in each image this head, or all analysed ones, write toward the text (blue) or against it (orange).",
         **chosen.bound("map"),
     )
     {"ends": heads_images.ends, "intervals": heads_images.intervals, "alike": heads_images.alike}[view.tab](

@@ -22,8 +22,8 @@ from pages._ui.thumbs import data_uri
 _PLUS, _MINUS = (47, 111, 167), (209, 105, 58)
 _ALPHA = 190
 NOTE = (
-    "Heatmaps are computed now, by the live model, from the bundle's thumbnails. Blue: toward the text; orange: against "
-    "it. Each image is scaled by its own largest value."
+    "Heatmaps are computed now, by the live model, from the bundle's thumbnails. Blue: toward the text; orange: "
+    "against it. Each image is scaled by its own largest value."
 )
 
 
