@@ -1,6 +1,6 @@
 """Overview: what this bundle is, every head at a glance, where to start, and how well the model does."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import streamlit as st
 
@@ -25,15 +25,25 @@ MOST_SAMPLES = 10_000
 
 @dataclass(frozen=True)
 class OverviewView:
+    """`head` and `image` mean nothing here: on the way to their pages Streamlit leaves them in the address that the
+    back button returns to."""
+
     measure: str = "share"
     sample: int = 0
+    head: str = ""
+    image: str = ""
 
 
 def main() -> None:
     opened = resources.current()
     facts = opened.store.facts()
     titles = overview_grid.measures(opened)
-    chosen = selection.read(OverviewView, measure=selection.one_of(*titles), sample=selection.integer(0, MOST_SAMPLES))
+    any_word = selection.words(40)
+    numbers = selection.integer(0, MOST_SAMPLES)
+    read = selection.read(
+        OverviewView, measure=selection.one_of(*titles), sample=numbers, head=any_word, image=any_word
+    )
+    chosen = selection.Chosen(replace(read.view, head="", image=""), read.refused)
     st.title("Overview")
     introduction(opened, facts, chosen)
     heads(opened, titles, chosen)
