@@ -89,7 +89,7 @@ def _images(opened: Opened, chosen: Chosen[HeadsView], answer: HeadAnswer, pick:
         list(MAPS),
         format_func=lambda kind: MAPS[kind],
         required=True,
-        help="Where in each image this head, or all analysed ones, write toward the text (blue) or against it (orange).",
+        help="Where this head, or all analysed heads, write toward the text (blue) or against it (orange).",
         **chosen.bound("map"),
     )
     {"ends": heads_images.ends, "intervals": heads_images.intervals, "alike": heads_images.alike}[view.tab](
