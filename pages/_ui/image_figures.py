@@ -12,7 +12,6 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from pages._ui.figures import DIVERGING
 from pages._ui.thumbs import data_uri
 
 if TYPE_CHECKING:
@@ -108,8 +107,7 @@ def tokens(matrix: "TokenMatrix") -> go.Figure:
             x=list(range(len(names))),
             y=list(matrix.addresses),
             customdata=np.broadcast_to(np.array(names, object), score_nt.shape),
-            colorscale=DIVERGING,
-            reversescale=True,
+            colorscale=[[0, MINUS], [0.5, "#f3f1ee"], [1, PLUS]],
             zmin=-largest,
             zmax=largest,
             hovertemplate="%{y}, %{customdata}: %{z:+.5f}<extra></extra>",
@@ -118,7 +116,7 @@ def tokens(matrix: "TokenMatrix") -> go.Figure:
     )
     step = matrix.grid[1]
     figure.update_xaxes(
-        tickvals=[0, *range(1, len(names), step)],
+        tickvals=[0, *(1 + step // 2 + step * r for r in range(matrix.grid[0]))],  # the middle of each row
         ticktext=["class", *(f"row {r + 1}" for r in range(matrix.grid[0]))],
         title="token",
     )
