@@ -42,8 +42,8 @@ def main() -> None:
     )
     answer = store.head(str(chosen.view.head))
     _title(answer)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        heads_steps.pick(chosen, heads, store.heads())
+    heads_steps.pick(chosen, heads, store.heads())
+    with st.container(horizontal=True, gap="small"):  # a row of its own, or the buttons stack on a narrow screen
         heads_steps.steps(chosen, heads)
     if not answer.texts:
         states.empty("This head has no texts", "What it writes does not vary over the images, so no text explains it.")
