@@ -43,7 +43,7 @@ def main() -> None:
     read = selection.read(
         OverviewView, measure=selection.one_of(*titles), sample=numbers, head=any_word, image=any_word
     )
-    chosen = selection.Chosen(replace(read.view, head="", image=""), read.refused)
+    chosen = replace(read, view=replace(read.view, head="", image=""))
     st.title("Overview")
     introduction(opened, facts, chosen)
     heads(opened, titles, chosen)
