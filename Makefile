@@ -3,16 +3,27 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 PY := .venv/bin/python
-SOURCES := core precompute demo tests
+PORT ?= 8501
+SOURCES := core precompute demo pages app.py tests
 
-.PHONY: demo test lint fmt types docs bench clean
+.PHONY: demo test browser lint fmt types docs bench clean
 
 demo: .venv/.runtime
 	$(PY) -m precompute demo --out bundles
+	$(PY) -m pages._ui.server --bundles bundles --port $(PORT)
 
-test: lint types
+test: lint types browser
 	$(PY) -m core.bundle.schema --check
 	$(PY) -m pytest -n 2 --dist worksteal
+
+# Chromium for the browser tests. Where it cannot be installed they are skipped, and say so.
+browser:
+	@command -v chromium >/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null || true; \
+	  else \
+	    echo "The browser tests need Chromium and will be skipped; on Debian: sudo apt-get install chromium"; \
+	  fi
 
 lint: .venv/.dev
 	$(PY) -m ruff check .

@@ -21,6 +21,7 @@ from core.text.classes import class_names, load_templates, read_class_file
 from core.text.embed import class_embeddings
 from core.text.pools import TextPool
 from core.text.zeroshot import zero_shot_accuracy
+from precompute.ablation import write_ablation
 from precompute.config import QUANTILES, Settings
 from precompute.plan import Plan
 from precompute.statistics import HeadStatistics
@@ -112,6 +113,8 @@ def write_classes(
     accuracy = pa.array(score["per_class"], from_pandas=True)  # NaN, a class without images, becomes null
     writer.table("classes", pa.table({"class": classes, "name": list(names), "count": counts, "accuracy": accuracy}))
     writer.array("class_embeddings", embeddings)
+    parts = pq.read_table(plan.folder / "parts.parquet")["name"].to_pylist()
+    write_ablation(plan, writer, parts, np.load(plan.folder / "parts_mean.npy"), units, label_n, embeddings)
     return {
         "top1": score["top1"],
         "top5": score["top5"],

@@ -16,6 +16,7 @@ from core.bundle.thumbs import ThumbWriter, encode_thumb
 from core.errors import ClosingError, ModelError
 from core.methods.first_order import FirstOrder, Parts
 from core.models.load import LoadedModel
+from precompute.ablation import KeptParts
 from precompute.config import Resources
 from precompute.plan import Plan
 from precompute.reader import Read, read_images
@@ -54,6 +55,7 @@ class ShardWorker:
         norm_n = np.zeros(len(rows), np.float32)
         ok_n = np.zeros(len(rows), bool)
         statistics = HeadStatistics.empty_like(self.lens)
+        kept = KeptParts(plan, shard, self.lens.names, out)
         records: list[Read] = []
         with ThumbWriter(plan.partial(shard).with_suffix(".thumbs"), size=plan.settings.thumb) as thumbs:
             for batch in self._batches(shard, records, seen):
@@ -62,13 +64,14 @@ class ShardWorker:
                     thumbs.add_bytes(read.image_id - rows.start, read.prepared.thumbnail)
                 parts = self._decompose(batch)
                 statistics.update(self.lens, parts)
+                kept.update([read.image_id for read in batch], parts)
                 r_nlhc[at] = parts.coords_blhc.cpu().numpy()
                 unit_no[at] = parts.unit_bo.cpu().numpy()
                 norm_n[at] = self._norm
                 ok_n[at] = True
             thumbs.finish(len(rows))
         atomic_table(plan.partial(shard).with_suffix(".parquet"), _image_table(records))
-        arrays = {"r": r_nlhc, "unit": unit_no, "norm": norm_n, "ok": ok_n, **statistics.state()}
+        arrays = {"r": r_nlhc, "unit": unit_no, "norm": norm_n, "ok": ok_n, **statistics.state(), **kept.state()}
         save_arrays(plan.partial(shard), arrays)  # last: its existence means that the shard is done
 
     def _batches(self, shard: int, records: list[Read], seen: Callable[[int], None]) -> Iterator[list[Read]]:

@@ -93,8 +93,11 @@ def tables() -> dict[str, pa.Table]:
     parts = {"name": names, "kind": [name.split()[0] for name in names]}
     parts |= {"layer": [None, 2, 2, None], "mean_norm": [1.0] * 4, "share": [0.25] * 4}
     classes = {"class": ["class0", "class1"], "name": ["cat", "dog"], "count": [20, 18], "accuracy": [0.5, None]}
+    ablation = {"kind": ["none", "mlps", "attention"], "layer": [None, None, 0], "top1": [0.5, 0.4, 0.3]}
+    ablation |= {"images": [38] * 3}
     pool = {"text": [f"text {i}" for i in range(SIZES["text"])]}
     named = {"images": images, "quarantine": quarantine, "parts": parts, "pool": pool, "classes": classes}
+    named |= {"ablation": ablation}
     return {name: pa.table({k: pa.array(v) for k, v in columns.items()}) for name, columns in named.items()}
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from core.bundle import schema
 from core.bundle.faiss_store import OpenIndex, read_index
 from core.bundle.fields import Axis, field_problems, parse_axes
+from core.bundle.npy import map_npy
 from core.errors import BundleDamaged, BundleError, BundleMissing, BundleVersion
 
 _MAKE = "python -m precompute run --model MODEL --images FOLDER --out OUT"
@@ -52,8 +53,7 @@ class Bundle:
         spec = schema.ARRAY[name]
         path = self.path(spec.path)
         try:
-            # not np.load, which would open a zip archive of that name too
-            array = np.lib.format.open_memmap(path, mode="r")
+            array = map_npy(path)
         except (ValueError, OSError) as error:
             raise BundleDamaged(f"{path} is no .npy file that can be read ({error}). {_REBUILD}.") from error
         shape = tuple(self.axes[axis].size for axis in spec.axes)

@@ -170,6 +170,13 @@ TABLES = (
         Column("count", "int64", "ok images of this class"),
         Column("accuracy", "float64", "zero-shot top-1 accuracy on them; null without any"),
     ), "the classes", axis="class", optional=True),
+    TableSpec("ablation", "ablation.parquet", (
+        Column("kind", "string", '"none", "mlps" (those of all layers), or "attention" (of layers 0 to `layer`)'),
+        Column("layer", "int32", "the last layer whose attention is ablated; null otherwise"),
+        Column("top1", "float64", "zero-shot top-1 accuracy when these parts are replaced by their means over the ok "
+               "images"),
+        Column("images", "int64", "images it is over: ok ones with a class, at most 10,000 spread evenly"),
+    ), "zero-shot accuracy under mean-ablation; only with classes, and not for an attention pool", optional=True),
 )  # fmt: skip
 
 INDEXES = (

@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from core.bundle.atomic import atomic_npy, atomic_stream, commit, discard, storage_error, temporary_for
+from core.bundle.npy import map_npy
 from core.errors import AddressError, BundleDamaged
 
 DATA_FILE, OFFSETS_FILE = "thumbs.bin", "offsets.npy"
@@ -167,7 +168,7 @@ def _offsets(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
 def _load_offsets(folder: Path) -> np.ndarray:
     """int64 [images + 1], memory-mapped, its ends checked against the size of the data."""
     try:
-        offsets = np.load(folder / OFFSETS_FILE, mmap_mode="r", allow_pickle=False)
+        offsets = map_npy(folder / OFFSETS_FILE)
         size = (folder / DATA_FILE).stat().st_size
     except FileNotFoundError as error:
         raise _damaged(folder, f"{error.filename} is missing") from error

@@ -39,17 +39,18 @@ def text_heatmaps(
     *,
     against_o: Tensor | None = None,
     average_o: Tensor | None = None,
+    layers: tuple[int, ...] | None = None,
 ) -> Heatmaps:
     """Heatmaps of unit texts (w, o).
 
     `against_o` another text's embedding: the contrast of the two, positive where the first is written. `average_o` the
     mean of the class prompts' embeddings: subtracting it subtracts the average of the class prompts' heatmaps, as the
-    paper does, since heatmaps are linear in the text.
+    paper does, since heatmaps are linear in the text. `layers` some of the lens's (None: all).
     """
     for other in (against_o, average_o):
         if other is not None:
             texts_wo = texts_wo - other
-    scores_bwlht = torch.stack([lens.token_scores(trace, layer, texts_wo) for layer in lens.layers], dim=2)
+    scores_bwlht = torch.stack([lens.token_scores(trace, layer, texts_wo) for layer in layers or lens.layers], dim=2)
     rows, columns = lens.tower.grid
     grid = scores_bwlht[..., 1:].unflatten(-1, (rows, columns))
     return Heatmaps(map_bwlhyx=grid, class_token_bwlh=scores_bwlht[..., 0])

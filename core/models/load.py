@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,12 @@ class LoadedModel:
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Unit-norm text embeddings, float32 (n, o)."""
         return self.text.encode(texts)
+
+    def moved(self, device: torch.device) -> "LoadedModel":
+        """This model on another device. Its weights are moved, not copied: use the old one no more."""
+        clip = self.clip.to(device)
+        tower = type(self.tower)(clip.visual)  # type: ignore[call-arg]  # a Protocol has no constructor
+        return replace(self, clip=clip, tower=tower, text=self.text.moved(device), device=device)
 
     def batch(self, images: Sequence[Image.Image]) -> Tensor:
         """Preprocessed images (b, 3, s, s) on the model's device."""

@@ -25,6 +25,10 @@ class TextTower:
         self._shorten = _is_causal(clip)
         self._lock = threading.Lock()  # shortening swaps parameters for the time of a call
 
+    def moved(self, device: torch.device) -> "TextTower":
+        """This encoder for a model whose weights were moved to another device."""
+        return TextTower(self._encode.clip, self._tokenizer, device)
+
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """(n, o) float32, rows of norm one."""

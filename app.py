@@ -1,0 +1,61 @@
+"""Unitscope's entry: page settings, the bundle picker, the navigation; nothing else.
+
+Pages are functions of modules, so that a file of pages/ that is run by itself draws nothing: Streamlit would do so for
+the first visitor of a page's address, before it has seen st.navigation, and past the login.
+"""
+
+import streamlit as st
+
+from pages import about, heads, image, overview
+from pages._ui import access, footer, keys, resources, selection, states
+
+PAGES = {
+    "overview": st.Page(
+        overview.main, title="Overview", icon=":material/grid_view:", url_path="overview", default=True
+    ),
+    "heads": st.Page(heads.main, title="Heads", icon=":material/center_focus_strong:", url_path="heads"),
+    "image": st.Page(image.main, title="Image", icon=":material/image:", url_path="image"),
+    "about": st.Page(about.main, title="About", icon=":material/menu_book:", url_path="about"),
+}
+
+
+def main() -> None:
+    st.set_page_config(page_title="Unitscope", page_icon="🔬", layout="wide")
+    page = st.navigation(list(PAGES.values()), position="hidden")
+    with states.calm():
+        access.require_login()
+        names = resources.names()
+        if not names:
+            states.no_bundle(resources.bundles_folder(), resources.problems())
+            return
+        opened = None
+        with states.calm():  # a bundle that cannot be opened gets its sentence in the middle, and the picker stays
+            opened = resources.current()
+            if selection.BUNDLE not in st.query_params:
+                st.query_params[selection.BUNDLE] = opened.name
+        with st.sidebar:
+            st.markdown("### :material/biotech: Unitscope")
+            pick(names, opened.name if opened else None)
+            for each in PAGES.values():
+                st.page_link(each, query_params=selection.query())
+            keys.listen()
+        if opened is not None:
+            footer.warn_if_random(opened.store.facts())
+            with states.calm():
+                page.run()
+            footer.draw(opened.store.facts())
+
+
+def pick(names: tuple[str, ...], shown: str | None) -> None:
+    """The bundle picker."""
+    st.session_state["bundle-picker"] = shown
+    st.selectbox("Bundle", names, key="bundle-picker", on_change=change, placeholder="Choose a bundle")
+
+
+def change() -> None:
+    """Another bundle: its addresses are others, so the rest of the view starts anew."""
+    if name := st.session_state["bundle-picker"]:
+        st.query_params.from_dict({selection.BUNDLE: name})
+
+
+main()

@@ -1,0 +1,45 @@
+"""What pages ask about what was computed: a bundle in, plain answers out. No torch, no Streamlit."""
+
+from core.store.answers import (
+    Ablation,
+    Ends,
+    Facts,
+    Grid,
+    HeadAnswer,
+    HeadSummary,
+    Histogram,
+    Hit,
+    ImageInfo,
+    ImagePage,
+    Interval,
+    Intervals,
+    Neighbours,
+    Part,
+    Population,
+    Relabelled,
+    TextLabel,
+    TextScore,
+)
+from core.store.store import Store
+
+__all__ = [
+    "Ablation",
+    "Ends",
+    "Facts",
+    "Grid",
+    "HeadAnswer",
+    "HeadSummary",
+    "Histogram",
+    "Hit",
+    "ImageInfo",
+    "ImagePage",
+    "Interval",
+    "Intervals",
+    "Neighbours",
+    "Part",
+    "Population",
+    "Relabelled",
+    "Store",
+    "TextLabel",
+    "TextScore",
+]

@@ -1,0 +1,1 @@
+"""One file a page: read the selection, ask the store or explain, draw."""

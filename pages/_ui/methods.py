@@ -1,0 +1,140 @@
+"""What the About page says of the methods, and the papers to cite."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: `text` is Markdown, `equations` LaTeX; `paper` the key of its paper."""
+
+    title: str
+    text: str
+    equations: tuple[str, ...]
+    paper: str
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One paper: what it gives us in a sentence or two, and how to cite it."""
+
+    key: str
+    title: str
+    text: str
+    bibtex: str
+
+
+METHODS = (
+    Method(
+        "Direct effects: a representation as a sum",
+        r"A pre-norm ViT writes to its class token in steps: the embedding, then in each layer the attention heads and "
+        r"the MLP. The final LayerNorm and the projection $P$ turn the result into the representation. With an image's "
+        r"own scale $\sigma$ and norm $\rho$ held fixed these two are linear, so the unit representation is the exact "
+        r"sum of what each part wrote, and a prompt's cosine is the sum of what each part scores. $C$ takes away "
+        r"a vector's mean; $\gamma$ and $\beta$ are the LayerNorm's gain and offset; $a_t$ is the class token's "
+        r"attention to token $t$, and $z_t$ that token after the layer's own LayerNorm.",
+        (
+            r"\begin{aligned}\frac{\mathrm{rep}(I)}{\rho} = \; & c_{\mathrm{emb}} + \sum_{l,h} c_{l,h} + "
+            r"\sum_l c_{\mathrm{mlp},l} \\ & + \sum_l c_{\mathrm{bias},l} + \frac{P\beta}{\rho}\end{aligned}",
+            r"c_{l,h} = \frac{1}{\sigma\rho}\, M_{l,h}\Big(W_V \sum_t a_t z_t + b_V\Big)",
+            r"M_{l,h} = P\,\mathrm{diag}(\gamma)\,C\,W_O^{l,h}",
+        ),
+        "gandelsman2024",
+    ),
+    Method(
+        "A head in its own few coordinates",
+        r"A head can only write into the $k$ dimensions that its weights span. With orthonormal columns $Q$ its part "
+        r"is $k$ numbers instead of a vector of the joint space, and nothing is lost: scores with a text $w$, "
+        r"distances between images and principal components are the same. $o$ is the head's output before $W_O$.",
+        (
+            r"M = QR, \qquad r = \frac{R\,o}{\sigma\rho}, \qquad c = Qr",
+            r"\langle c, w\rangle = \langle r, Q^\top w\rangle",
+        ),
+        "gandelsman2024",
+    ),
+    Method(
+        "Heatmaps: which place in the image",
+        r"The same sum, read token by token: what the patch at $t$ adds to the score with a text by the heads. The "
+        r"class token attends to itself as well; that share has no place in the image and is stated beside the map.",
+        (
+            r"c_t = \frac{a_t}{\sigma\rho}\, M\,(W_V z_t + b_V)",
+            r"\mathrm{map}_t(w) = \sum_{l,h} \langle c_t^{l,h}, w\rangle",
+        ),
+        "gandelsman2024",
+    ),
+    Method(
+        "TextSpan: texts that span a head",
+        r"Pick the text of a pool along which the head's parts vary most over the images; take that direction out of "
+        r"the head and out of the pool; repeat. Variances need only the head's covariance $\Sigma$ ($k \times k$): a "
+        r"head is labelled anew with your own pool at once. The percentage beside a text is the share of the head's "
+        r"variance that it adds to the texts before it.",
+        (
+            r"w^\star = \arg\max_w\; t_w^\top \Sigma\, t_w, \qquad t_w = Q^\top w",
+            r"u = \frac{t_{w^\star}^\perp}{\lVert t_{w^\star}^\perp\rVert}, \qquad "
+            r"\Sigma \leftarrow (1 - uu^\top)\,\Sigma\,(1 - uu^\top)",
+            r"\text{explained} = \frac{u^\top \Sigma\, u}{\mathrm{tr}\,\Sigma_0}",
+        ),
+        "gandelsman2024",
+    ),
+    Method(
+        "Share of the output's variance",
+        r"How much of the representation's variance over the images runs along with one part. All parts together give "
+        r"100 %; one part alone may be negative, when it works against the rest.",
+        (
+            r"\mathrm{share}(p) = \frac{\sum_o \mathrm{Cov}(c_{p,o}, \mathrm{rep}_o)}"
+            r"{\sum_o \mathrm{Var}(\mathrm{rep}_o)}",
+            r"\sum_p \mathrm{share}(p) = 1",
+        ),
+        "gandelsman2024",
+    ),
+)
+
+PAPERS = (
+    Paper(
+        "gandelsman2024",
+        "Interpreting CLIP's Image Representation via Text-Based Decomposition",
+        "Takes CLIP's image representation apart into what layers, heads and places of the image write, and names the "
+        "heads by texts. Everything this version shows rests on it.",
+        """@inproceedings{gandelsman2024interpreting,
+  title     = {Interpreting {CLIP}'s Image Representation via Text-Based Decomposition},
+  author    = {Gandelsman, Yossi and Efros, Alexei A. and Steinhardt, Jacob},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2024}
+}""",
+    ),
+    Paper(
+        "gandelsman2025",
+        "Interpreting the Second-Order Effects of Neurons in CLIP",
+        "Follows a neuron through the later heads to the output: each then acts almost along one direction, on few "
+        "images, and a handful of texts describes it.",
+        """@inproceedings{gandelsman2025second,
+  title     = {Interpreting the Second-Order Effects of Neurons in {CLIP}},
+  author    = {Gandelsman, Yossi and Efros, Alexei A. and Steinhardt, Jacob},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2025}
+}""",
+    ),
+    Paper(
+        "bu2025",
+        "Interpreting ResNet-based CLIP via Neuron-Attention Decomposition",
+        "Does the like for CLIP's ResNets: pairs of a neuron of the last map and a head of the attention pool, each a "
+        "number times a fixed direction.",
+        """@article{bu2025interpreting,
+  title   = {Interpreting {ResNet}-based {CLIP} via Neuron-Attention Decomposition},
+  author  = {Bu, Edmund and Gandelsman, Yossi},
+  journal = {arXiv preprint arXiv:2509.19943},
+  year    = {2025}
+}""",
+    ),
+    Paper(
+        "dravid2023",
+        "Rosetta Neurons: Mining the Common Units in a Model Zoo",
+        "Finds units of different models that light up at the same places of the same images, and so a dictionary of "
+        "concepts that models share.",
+        """@inproceedings{dravid2023rosetta,
+  title     = {Rosetta Neurons: Mining the Common Units in a Model Zoo},
+  author    = {Dravid, Amil and Gandelsman, Yossi and Efros, Alexei A. and Shocher, Assaf},
+  booktitle = {IEEE/CVF International Conference on Computer Vision (ICCV)},
+  year      = {2023}
+}""",
+    ),
+)

@@ -1,0 +1,285 @@
+"""The frame without a browser: pages by AppTest, the URL's readers, the route, the server's refusals."""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from hypothesis import given
+from hypothesis import strategies as some
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+from streamlit.web.server.starlette import starlette_app_utils, starlette_websocket
+
+from core.errors import AddressError, UnitscopeError
+from pages._ui import access, figures, resources, selection, server, states, thumbs
+from pages._ui.methods import METHODS, PAPERS
+from pages._ui.words import plain
+from tests import bundle_maker
+
+APP = str(resources.ROOT / "app.py")
+
+
+@pytest.fixture
+def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one bundle, which the app shows."""
+    monkeypatch.setenv(resources.BUNDLES_VARIABLE, str(tmp_path))
+    monkeypatch.delenv(thumbs.ROUTE_VARIABLE, raising=False)
+    bundle_maker.make(tmp_path / "tiny-0123abcd")
+    return tmp_path
+
+
+@pytest.fixture
+def client(bundles: Path) -> Iterator[TestClient]:
+    with TestClient(Starlette(routes=thumbs.routes()), base_url="http://localhost") as found:
+        yield found
+    os.environ.pop(thumbs.ROUTE_VARIABLE)
+
+
+def _app(path: str) -> None:
+    import runpy
+
+    runpy.run_path(path)
+
+
+def run(**query: str) -> AppTest:
+    # from_file would find pages/ beside app.py and run a page by itself, as no server of ours does
+    app = AppTest.from_function(_app, kwargs={"path": APP}, default_timeout=30)
+    app._page_hash = calc_hash("about")  # Streamlit knows a page by its address; switch_page wants a page's file
+    app.query_params.update(query)
+    return app.run()
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(
+        each.value for kind in (app.markdown, app.caption, app.warning, app.error, app.info) for each in kind
+    )
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tab", ["methods", "cite", "bundle"])
+def test_about(bundles: Path, tab: str) -> None:
+    app = run(tab=tab)
+    assert not app.exception
+    assert "RANDOM WEIGHTS" in texts(app)  # the made-up bundle says so of itself, loudly above and in the footer
+    assert app.query_params["bundle"] == "tiny-0123abcd"
+    if tab == "methods":
+        assert len(app.latex) == sum(len(method.equations) for method in METHODS)
+    elif tab == "cite":
+        assert [block.value for block in app.code] == [paper.bibtex for paper in PAPERS]
+    else:
+        assert "the sums close" in texts(app) and "1e-07" in texts(app)
+
+
+def test_a_bundle_that_does_not_close_is_not_called_good(bundles: Path) -> None:
+    path = bundles / "tiny-0123abcd" / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"worst_residual": 0.1}))
+    assert "do not trust this bundle" in texts(run(tab="bundle"))
+
+
+def test_no_bundle_says_which_command_makes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        monkeypatch.setenv(resources.BUNDLES_VARIABLE, str(folder))
+        app = run()
+        assert not app.exception
+        assert [block.value for block in app.code] == [states.MAKE_DEMO, states.MAKE_OWN]
+
+
+def test_a_bundle_that_vanishes_gets_a_sentence(bundles: Path) -> None:
+    shutil.copytree(bundles / "tiny-0123abcd", bundles / "other")
+    app = run(bundle="tiny-0123abcd")
+    assert [each.value for each in app.title] == ["About"]
+    shutil.rmtree(bundles / "tiny-0123abcd")
+    app.run()
+    assert not app.exception and "not in the folder of bundles" in texts(app).replace("\\", "") and not app.title
+    shutil.rmtree(bundles / "other")
+    assert [block.value for block in app.run().code][:1] == [states.MAKE_DEMO]
+
+
+def test_a_bundle_rebuilt_while_open_is_opened_anew(bundles: Path) -> None:
+    app = run(tab="bundle")
+    path = bundles / "tiny-0123abcd" / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"worst_residual": 3e-6}))
+    app.run()
+    assert "3e-06" in texts(app) and len(app.toast) == 1
+    assert len(app.run().toast) == 0  # said once
+
+
+def test_the_pages_are_small_and_import_no_model_code() -> None:
+    for path in [*(resources.ROOT / "pages").glob("*.py"), resources.ROOT / "app.py"]:
+        text = path.read_text()
+        assert len(text.splitlines()) < 120, path
+        assert not any(f"import {name}" in text or f"from {name}" in text for name in ("torch", "faiss", "open_clip"))
+
+
+def test_a_page_by_itself_draws_nothing() -> None:
+    for path in (resources.ROOT / "pages").glob("*.py"):
+        alone = AppTest.from_file(str(path)).run()
+        assert not alone.main.children, path
+
+
+# --- selection -------------------------------------------------------------------------------------------------------
+
+
+@given(some.text())
+def test_readers_refuse_or_read_back_what_they_wrote(text: str) -> None:
+    for reader in (selection.integer(-5, 10**6), selection.unit(["L1.H2", "H3"]), selection.flag, selection.digest):
+        try:
+            value = reader(text)
+        except (ValueError, AddressError):
+            continue
+        assert reader(str(value)) == value
+
+
+def test_a_link_says_what_an_empty_one_would_not() -> None:
+    @dataclass(frozen=True)
+    class View:
+        end: str = "+"
+        image: int | None = None
+        texts: tuple[str, ...] = ()
+
+    plain_start = selection.Chosen(View(), View())
+    assert plain_start.query() == {} and plain_start.query(end="-", texts=("a", "b")) == {
+        "end": "-",
+        "texts": ["a", "b"],
+    }
+    # an empty link would show "-" here, so "+" must be said although it is the class's default
+    other_start = selection.Chosen(View(end="-"), View(end="-"))
+    assert other_start.query(end="+", image=0) == {"end": "+", "image": "0"}
+
+
+@pytest.mark.parametrize("text", ["1_0", " 7", "７", "+7", "7.0", "--7", "", "-", "0x7", "1" * 5000])
+def test_integers_have_one_spelling(text: str) -> None:
+    with pytest.raises(ValueError):
+        selection.integer(-100, 100)(text)
+
+
+# --- words and errors ------------------------------------------------------------------------------------------------
+
+
+def test_plain_text_has_no_markup_left() -> None:
+    assert plain("![x](http://a) <b> $y$ :red[z]\n#") == r"\!\[x\]\(http\://a\) \<b\> \$y\$ \:red\[z\] \#"
+    assert len(plain("a" * 1000)) == 300
+
+
+def test_json_of_everything_a_page_may_hold() -> None:
+    import numpy as np
+
+    from core.ids import Head
+
+    data = {"head": Head(1, 2), "x": np.float32(0.5), "nan": float("nan"), "a": np.arange(2), 3: (True, None)}
+    assert json.loads(figures.to_json(data)) == {"head": "L1.H2", "x": 0.5, "nan": None, "a": [0, 1], "3": [True, None]}
+
+
+@pytest.mark.parametrize(
+    "error", [UnitscopeError("Do **this**."), ValueError("secret"), MemoryError(), RecursionError()]
+)
+def test_errors_become_sentences(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    def page(error: Exception) -> None:
+        from pages._ui.states import calm
+
+        with calm():
+            raise error
+
+    app = AppTest.from_function(page, kwargs={"error": error}).run()
+    assert not app.exception and len([*app.error, *app.warning]) == 1
+    assert "secret" not in texts(app)
+    assert "Traceback" in caplog.text or isinstance(error, UnitscopeError)
+
+
+# --- the route -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pack(bundles: Path) -> bytes:
+    """Real bytes in the made-up pack: three an image, none where quarantined."""
+    return (bundles / "tiny-0123abcd" / "thumbs" / "thumbs.bin").read_bytes()
+
+
+def test_thumbnails_and_their_headers(client: TestClient, pack: bytes) -> None:
+    answer = client.get("/b/tiny-0123abcd/t/0")
+    assert answer.status_code == 200 and answer.content == pack[:3]
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["content-type"] == "image/jpeg" and answer.headers["x-content-type-options"] == "nosniff"
+    assert client.head("/b/tiny-0123abcd/t/0").status_code == 200
+    assert client.post("/b/tiny-0123abcd/t/0").status_code == 405
+
+
+@pytest.mark.parametrize(
+    "image", ["40", "7", "-1", "0x1", "01", "1e1", "١", "1 ", "9" * 30, "..%2f..%2fetc", "1.jpg", "%00"]
+)
+def test_what_is_no_image_is_not_found(client: TestClient, image: str) -> None:
+    answer = client.get(f"/b/tiny-0123abcd/t/{image}")
+    assert answer.status_code == 404 and "immutable" not in answer.headers.get("cache-control", "")
+
+
+@pytest.mark.parametrize("bundle", ["..", "%2e%2e", "..%2f..", "nothing", "tiny-0123abcd%00", "tiny-0123abcd%2f.", "."])
+def test_what_is_no_bundle_is_not_found(client: TestClient, bundle: str) -> None:
+    assert client.get(f"/b/{bundle}/t/0").status_code == 404
+
+
+def test_another_host_name_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starlette_websocket.config, "get_option", lambda name: ["localhost"])
+    assert client.get("/b/tiny-0123abcd/t/0", headers={"host": "evil.example"}).status_code == 403
+
+
+def test_the_route_asks_for_the_login_that_the_pages_ask_for(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, origin = "s" * 40, "http://localhost"
+    monkeypatch.setattr(access, "get_secrets_auth_section", lambda: {"redirect_uri": f"{origin}/oauth2callback"})
+    monkeypatch.setattr(access, "get_origin_from_redirect_uri", lambda: origin)
+    monkeypatch.setattr(starlette_websocket, "get_cookie_secret", lambda: secret)
+
+    def status(key: str, **user: object) -> int:
+        signed = starlette_app_utils.create_signed_value(key, access.USER_COOKIE_NAME, json.dumps(user)).decode()
+        answer = client.get("/b/tiny-0123abcd/t/0", headers={"cookie": f"{access.USER_COOKIE_NAME}={signed}"})
+        if answer.status_code == 200:
+            assert answer.headers["cache-control"].startswith("private")
+        return answer.status_code
+
+    assert client.get("/b/tiny-0123abcd/t/0").status_code == 403
+    assert status(secret, origin=origin, is_logged_in=True) == 200
+    assert status("x" * 40, origin=origin, is_logged_in=True) == 403
+    assert status(secret, origin="http://evil.example", is_logged_in=True) == 403
+    assert status(secret, origin=origin, is_logged_in=False) == 403
+    assert status(secret, origin=origin) == 403
+
+
+def test_data_uris_where_there_is_no_route(bundles: Path) -> None:
+    opened = resources.open_named("tiny-0123abcd")
+    assert thumbs.source(opened, 0) == "data:image/jpeg;base64,AAAA"
+    assert thumbs.source(opened, 7) == ""  # quarantined
+
+
+# --- the server ------------------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_config_is_what_the_server_demands(monkeypatch: pytest.MonkeyPatch) -> None:
+    server.build()
+    assert server.config_problems() == []
+    real = st.get_option
+    monkeypatch.setattr(st, "get_option", lambda name: "full" if name == "client.showErrorDetails" else real(name))
+    assert server.config_problems() == ["client.showErrorDetails = 'full'"]
+
+
+def test_the_server_refuses_in_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert server.main(["--bundles", str(tmp_path / "none")]) == 1
+    assert "make demo" in capsys.readouterr().err
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        assert server.main(["--bundles", str(tmp_path), "--port", str(other.getsockname()[1])]) == 1
+    assert "is in use" in capsys.readouterr().err
+    assert server.main(["--bundles", str(tmp_path), "--port", "99999"]) == 1
+    assert server.main(["--bundles", str(tmp_path), "--host", "203.0.113.9", "--port", "0"]) == 1
+    assert capsys.readouterr().err.count("Cannot listen") == 2
