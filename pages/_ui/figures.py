@@ -32,7 +32,7 @@ _export = st.components.v2.component(
     js=(Path(__file__).parent / "figures.js").read_text(),
 )
 DIVERGING = "RdBu"
-"""For signed numbers, centred on zero; `reversescale=True` makes + blue."""
+"""For signed numbers, centred on zero: + is blue, − is red."""
 SEQUENTIAL = "Blues"
 
 
