@@ -4,7 +4,6 @@ PYTHON ?= python3
 PIP_ARGS ?=
 PY := .venv/bin/python
 PORT ?= 8501
-SOURCES := core precompute demo pages app.py tests
 
 .PHONY: demo test browser lint fmt types docs bench clean
 

@@ -62,12 +62,12 @@ class ShardWorker:
                 at = np.array([read.image_id for read in batch]) - rows.start
                 for read in batch:
                     thumbs.add_bytes(read.image_id - rows.start, read.prepared.thumbnail)
-                parts = self._decompose(batch)
+                parts, norm_b = self._decompose(batch)
                 statistics.update(self.lens, parts)
                 kept.update([read.image_id for read in batch], parts)
                 r_nlhc[at] = parts.coords_blhc.cpu().numpy()
                 unit_no[at] = parts.unit_bo.cpu().numpy()
-                norm_n[at] = self._norm
+                norm_n[at] = norm_b
                 ok_n[at] = True
             thumbs.finish(len(rows))
         atomic_table(plan.partial(shard).with_suffix(".parquet"), _image_table(records))
@@ -98,7 +98,8 @@ class ShardWorker:
     def _prepare(self, image: Image.Image) -> Prepared:
         return Prepared(self.model.transform(image), encode_thumb(image, self.plan.settings.thumb))
 
-    def _decompose(self, batch: list[Read]) -> Parts:
+    def _decompose(self, batch: list[Read]) -> tuple[Parts, np.ndarray]:
+        """The batch's parts, checked to close, and the norms ρ (b,)."""
         pixels = torch.stack([read.prepared.pixels for read in batch]).to(self.model.device)
         try:
             with torch.inference_mode():
@@ -109,9 +110,8 @@ class ShardWorker:
                 f"The {self.model.device.type} device ran out of memory with {len(batch)} images a batch; "
                 "add a smaller --batch, such as 8."
             ) from error
-        self._norm = trace.norm_b.cpu().numpy()
         self._check(batch, parts)
-        return parts
+        return parts, trace.norm_b.cpu().numpy()
 
     def _check(self, batch: list[Read], parts: Parts) -> None:
         bound = CLOSING[self.model.precision]
