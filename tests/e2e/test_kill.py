@@ -75,16 +75,18 @@ def test_kills_at_random_moments(zygote: Zygote, world: World, vit_bundle: Path,
         assert zygote.run(world.run(tmp_path / name)) == 0, zygote.said()
         whole = time.perf_counter() - started
     stages: list[str] = []
-    while len(stages) < 8:
+    while len(stages) < 8 or len(set(stages)) < 3:
         status = zygote.run(words, delay=rng.uniform(0.1, 0.8) * whole)
         if status == 0:  # it had come to its end before
             assert_same(folder, vit_bundle)
             shutil.rmtree(folder)
+            whole *= 0.8
         else:
             assert status == -signal.SIGKILL, zygote.said()
+            whole *= 1.3 if stage(folder) in stages else 1  # a busy machine is slower than it was when measured
             stages.append(stage(folder))
+            assert len(stages) < 40, stages
     assert zygote.run(words) == 0, zygote.said()
-    assert len(set(stages)) >= 3, stages
     assert_same(folder, vit_bundle)
     assert verify(folder).ok and leftovers(folder) == []
 
