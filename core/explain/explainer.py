@@ -63,7 +63,7 @@ class Explainer:
         self.convention = convention
         every = tuple(range(model.tower.layers))
         self.layers = every[-4:] if layers is None else tuple(layers)
-        self._cache_bytes = cache_bytes
+        self.cache_bytes = cache_bytes
         self._lock = threading.RLock()
         self._traces: OrderedDict[str, _Entry] = OrderedDict()
         self._texts: OrderedDict[str, np.ndarray] = OrderedDict()
@@ -270,7 +270,7 @@ class Explainer:
                 raise ModelError("The model gave numbers that are not finite for this image; try --precision fp32.")
             self._traces[key] = entry
             size = sum(heads.z_btd.nbytes for heads in trace.heads.values()) + trace.mlp_lbd.nbytes * 2
-            while len(self._traces) > max(1, self._cache_bytes // max(1, size)):
+            while len(self._traces) > max(1, self.cache_bytes // max(1, size)):
                 self._traces.popitem(last=False)
             return entry
 

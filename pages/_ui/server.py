@@ -4,10 +4,12 @@
 """
 
 import argparse
+import contextlib
 import errno
 import os
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,7 +68,9 @@ def main(argv: Sequence[str] | None = None, script: Path = APP) -> int:
         http="h11",
         timeout_graceful_shutdown=3,
     )
-    with listener:
+    # in a thread: looking for the first bundle and importing torch must not keep the first page waiting
+    threading.Thread(target=resources.warm, daemon=True).start()
+    with listener, contextlib.suppress(KeyboardInterrupt):  # how uvicorn passes on a Ctrl-C that it has obeyed
         uvicorn.Server(settings).run(sockets=[listener])
     return 0
 
