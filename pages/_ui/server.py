@@ -15,9 +15,10 @@ from pathlib import Path
 
 import streamlit as st
 import uvicorn
+from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
-from pages._ui import resources, states, thumbs
+from pages._ui import long_links, resources, states, thumbs
 
 APP = resources.ROOT / "app.py"
 REQUIRED = {
@@ -79,7 +80,12 @@ def build(script: Path = APP) -> st.App:
     """The ASGI application: Streamlit's own, our route, and one handler for errors outside a page's body."""
     PagesManager.uses_pages_directory = False  # or the first visitor of /about gets that file without the frame
     st.App(script)  # pins the folder of config.toml, which our route's address depends on
-    return st.App(script, routes=thumbs.routes(), on_script_error=states.on_script_error)
+    return st.App(
+        script,
+        routes=thumbs.routes(),
+        middleware=[Middleware(long_links.RefuseLongLinks)],
+        on_script_error=states.on_script_error,
+    )
 
 
 def config_problems() -> list[str]:

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
@@ -110,8 +112,14 @@ def test_a_hostile_link_gets_a_default_and_one_sentence(
     assert page.locator("img[src=x]").count() == 0
 
 
-def test_a_megabyte_of_link_gets_a_page(probe: Site, vit: str, visit: Callable) -> None:
-    page = visit(f"{probe.address}/?bundle={vit}&search=" + "a" * 1_000_000)
+def test_a_megabyte_of_link_gets_a_sentence(probe: Site, vit: str) -> None:
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"{probe.address}/?bundle={vit}&search=" + "a" * 1_000_000)
+    assert refused.value.code == 414 and b"too long" in refused.value.read()
+
+
+def test_the_longest_link_that_is_read_gets_a_page(probe: Site, vit: str, visit: Callable) -> None:
+    page = visit(f"{probe.address}/?bundle={vit}&search=" + "a" * 500_000)
     page.get_by_text(SAYS).wait_for()
 
 
@@ -120,6 +128,24 @@ def test_a_link_to_another_bundle_gets_a_sentence_and_a_choice(site: Site, visit
     page = visit(f"{site.address}/?bundle={name}")
     assert "is not in the folder of bundles" in page.get_by_test_id("stAlert").inner_text()
     assert page.get_by_role("heading", name="Overview").count() == 0
+    page.get_by_test_id("stMain").get_by_role("button", name=site.names[0]).click()
+    page.get_by_role("heading", name="Overview").wait_for()
+    page.wait_for_url(f"{site.address}/?bundle={site.names[0]}")
+
+
+def test_user_text_is_no_link_no_emoji_and_no_icon(probe: Site, vit: str, look: Callable) -> None:
+    text = "http://a.example www.a.example a@b.example :smile: :material/home: -- -> <b>c</b>"
+    page = look(f"{probe.address}/?bundle={vit}&search={quote(text)}")
+    line = page.get_by_text(SAYS)
+    assert line.inner_text().replace("\u2060", "").endswith(f"search {text}")
+    assert page.get_by_test_id("stMain").locator("a[href]:visible").filter(has_text="example").count() == 0
+
+
+def test_the_address_keeps_only_what_is_shown(probe: Site, vit: str, look: Callable) -> None:
+    page = look(f"{probe.address}/?bundle={vit}&head=L1.H1&end=sideways&foreign=1")
+    says(page, "L1.H1 end +")
+    page.wait_for_url(f"{probe.address}/?bundle={vit}&head=L1.H1")
+    assert "end cannot be shown" in page.get_by_test_id("stAlert").inner_text()
 
 
 def test_captions_are_text(probe: Site, vit: str, look: Callable) -> None:

@@ -57,6 +57,11 @@ def run(**query: str) -> AppTest:
     return app.run()
 
 
+def seen(text: str) -> str:
+    """What `plain` made, less what cannot be seen."""
+    return plain(text).replace("\u2060", "")
+
+
 def texts(app: AppTest) -> str:
     return "\n".join(
         each.value for kind in (app.markdown, app.caption, app.warning, app.error, app.info) for each in kind
@@ -167,8 +172,16 @@ def test_integers_have_one_spelling(text: str) -> None:
 
 
 def test_plain_text_has_no_markup_left() -> None:
-    assert plain("![x](http://a) <b> $y$ :red[z]\n#") == r"\!\[x\]\(http\://a\) \<b\> \$y\$ \:red\[z\] \#"
+    assert seen("![x](http://a) <b> $y$ :red[z]\n#") == r"\!\[x\]\(http\://a\) \<b\> \$y\$ \:red\[z\] \#"
     assert len(plain("a" * 1000)) == 300
+
+
+@pytest.mark.parametrize(
+    "text", ["http://a.b", "www.a.b", "WWW.a.b", "a@b.org", ":smile:", ":material/home:", "a -> b"]
+)
+def test_plain_text_holds_nothing_that_is_looked_for_after_markdown(text: str) -> None:
+    shown = plain(text).replace("\\", "")
+    assert text not in shown and shown.replace("\u2060", "") == text  # the only change cannot be seen
 
 
 def test_json_of_everything_a_page_may_hold() -> None:
