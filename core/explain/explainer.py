@@ -105,6 +105,11 @@ class Explainer:
             raise InputError(f"{len(prompts)} prompts were given; one to {MAX_PROMPTS} can be asked about at once.")
         return np.stack([self._embed_one(clean_prompt(prompt)) for prompt in prompts])
 
+    def unseen_words(self, prompts: Sequence[str]) -> tuple[str, ...]:
+        """Words of the prompts that the text encoder was never trained on, where its weights tell (`TextTower`)."""
+        found = (self.model.text.unseen_words(clean_prompt(prompt)) for prompt in prompts)
+        return tuple(dict.fromkeys(word for words in found for word in words))
+
     def read(self, image: Image.Image) -> ImageTrace:
         """Run the model over an RGB image (from `core.images.decode`); a repeated image costs next to nothing."""
         if image.mode != "RGB":
