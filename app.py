@@ -37,7 +37,7 @@ def main() -> None:
             st.markdown("### :material/biotech: Unitscope")
             pick(names, opened.name if opened else None)
             for each in PAGES.values():
-                st.page_link(each, query_params=selection.query())
+                st.page_link(each, query_params=selection.here() if each == page else selection.query())
             keys.listen()
             links.listen()
         if opened is not None:

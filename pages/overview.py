@@ -73,14 +73,13 @@ def introduction(opened: Opened, facts: Facts, chosen: selection.Chosen[Overview
 
 def told(facts: Facts) -> str:
     """What this bundle is, in a paragraph."""
-    weights = "random weights" if facts.random_weights else plain(facts.weights)
     total = count(len(facts.layers) * facts.heads, "attention head")
     where = "of its attention pool" if facts.layers == (None,) else (
         f"in {len(facts.layers)} of its {count(facts.model_layers, 'layer')}"
     )  # fmt: skip
     return (
-        f"**{plain(facts.model)}** ({weights}) looked at {count(facts.ok, 'image')} of **{plain(facts.data)}**. What "
-        "it says of an image is a sum, of which each attention head writes a part. This bundle holds that part for "
+        f"**{plain(facts.model)}** ({plain(facts.weights)}) looked at {count(facts.ok, 'image')} of the data set "
+        f"**{plain(facts.data)}**. What it says of an image is a sum, of which each attention head writes a part. This bundle holds that part for "
         f"{total} {where}: which images move it most, and which of the {count(facts.pool_texts, 'text')} of the pool "
         f"**{plain(facts.pool)}** describe it. Choose a head below to see what it looks for; its label is the first "
         "texts that explain it."

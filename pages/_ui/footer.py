@@ -15,7 +15,7 @@ def warn_if_random(facts: Facts) -> None:
 def told(facts: Facts) -> str:
     """A bundle in a line, for lists; plain text."""
     weights = ", random weights" if facts.random_weights else ""
-    return f"{facts.model}{weights}: {count(facts.ok, 'image')} of {facts.data}, made {facts.created[:10]}"
+    return f"{facts.model}{weights}, {count(facts.ok, 'image')} of the data set {facts.data}, made {facts.created[:10]}"
 
 
 def draw(facts: Facts) -> None:

@@ -169,6 +169,12 @@ def query(**values: Any) -> dict[str, Any]:
     return ({BUNDLE: bundle} if bundle else {}) | texts
 
 
+def here() -> dict[str, list[str]]:
+    """The query parameters as they are: what a link to the page that is shown must carry, since Streamlit then draws
+    what the link says but leaves the address as it was."""
+    return {name: st.query_params.get_all(name) for name in st.query_params}
+
+
 def _tell(refused: tuple[str, ...]) -> None:
     if refused:
         asks = " and ".join((", ".join(refused[:-1]), refused[-1])) if len(refused) > 1 else refused[0]
