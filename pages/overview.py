@@ -79,10 +79,10 @@ def told(facts: Facts) -> str:
     )  # fmt: skip
     return (
         f"**{plain(facts.model)}** ({plain(facts.weights)}) looked at {count(facts.ok, 'image')} of the data set "
-        f"**{plain(facts.data)}**. What it says of an image is a sum, of which each attention head writes a part. This bundle holds that part for "
-        f"{total} {where}: which images move it most, and which of the {count(facts.pool_texts, 'text')} of the pool "
-        f"**{plain(facts.pool)}** describe it. Choose a head below to see what it looks for; its label is the first "
-        "texts that explain it."
+        f"**{plain(facts.data)}**. What it says of an image is a sum, of which each attention head writes a part. This "
+        f"bundle holds that part for {total} {where}: which images move it most, and which of the "
+        f"{count(facts.pool_texts, 'text')} of the pool **{plain(facts.pool)}** describe it. Choose a head below to "
+        "see what it looks for; its label is the first texts that explain it."
     )
 
 
