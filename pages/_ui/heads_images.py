@@ -99,7 +99,10 @@ def row(
     """Images with their scores; a click chooses one and shows what is alike to it."""
     digits = 3 if overlays.own and overlays.maps else 4  # two numbers under an image have room for fewer
     scores = [f"{hit.score:.{digits}f}" + (f" +{len(hit.folded)}" if hit.folded else "") for hit in hits]
-    shown = [f"{text}{overlays.note(hit.image_id)}".strip() for hit, text in zip(hits, captions or scores, strict=True)]
+    shown = [
+        f"{text}{overlays.note(hit.image_id, alone=len(hits) == 1)}".strip()
+        for hit, text in zip(hits, captions or scores, strict=True)
+    ]
     grid.images(
         opened,
         [hit.image_id for hit in hits],

@@ -53,21 +53,21 @@ class Overlays:
     mode: str = "shortest"
 
     def row(self, images: Sequence[int]) -> dict[int, str]:
-        """A picture to lay over each of a row's images; draws the row's scale."""
+        """A picture to lay over each of a row's images; draws the row's scale, which one image alone has as a note."""
         shown = {image: self.maps[image] for image in images if image in self.maps}
         if not shown:
             return {}
         scale = None if self.own else max(found.largest for found in shown.values())
-        if scale is not None:
+        if scale is not None and len(shown) > 1:
             _bar(f"−{scale:.2g} against", f"+{scale:.2g} toward")
         return {
             image: data_uri(png(found.values_yx, found.width, found.height, scale, self.mode))
             for image, found in shown.items()
         }
 
-    def note(self, image: int) -> str:
+    def note(self, image: int, *, alone: bool) -> str:
         """For a caption: the image's own scale, where it has one."""
-        return f" ±{self.maps[image].largest:.2g}" if self.own and image in self.maps else ""
+        return f" ±{self.maps[image].largest:.2g}" if (self.own or alone) and image in self.maps else ""
 
 
 def controls(chosen: Chosen[Any]) -> None:
@@ -86,7 +86,7 @@ def controls(chosen: Chosen[Any]) -> None:
         if chosen.view.map != "off":
             st.toggle(
                 "Each on its own scale",
-                help="Off: one scale for all images of a row, so that strong and weak maps differ. On: each image's "
+                help="Off: images under one bar share its scale, so that strong and weak maps differ. On: each image's "
                 "largest value in full colour, and its value under the image.",
                 width="content",
                 **chosen.bound("own"),
@@ -139,7 +139,9 @@ def _about(maps: Mapping[int, Map], own: bool) -> None:
     if own:
         _bar("against the text", "toward it")
     sizes = max(max(found.width, found.height) for found in maps.values())
-    scaled = "Each image has its own scale, ± the number under it" if own else "The images of a row share a scale"
+    scaled = (
+        "Each image has its own scale, ± the number under it" if own else "The images under one bar share its scale"
+    )
     st.caption(
         f"{scaled}; in units of the cosine, patch by patch. Computed now from the bundle's thumbnails (at most "
         f"{sizes} px): a bundle keeps no images. The model's reading of these {len(maps)} thumbnails has a cosine of "

@@ -51,7 +51,7 @@ def _field(chosen: Chosen[Any], heads: Sequence[Unit], summaries: Sequence[HeadS
         format_func=labels.__getitem__,
         on_change=lambda: chosen.go(head=st.session_state[key], text=0),
         help="Type part of an address or a label. The key / comes here.",
-        width=480,
+        width=440,
     )
 
 

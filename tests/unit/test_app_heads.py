@@ -278,7 +278,7 @@ def test_heatmaps_of_a_row_share_a_scale_unless_each_has_its_own(
         assert [scale for scale, _ in row] == pytest.approx([max(levels)] * len(hits), abs=0.02)  # a JPEG's rounding
         assert [largest for _, largest in row] == pytest.approx(levels, abs=0.02)
         assert [maps[hit.image_id].values_yx[0, 0] for hit in hits] == pytest.approx([-x for x in levels], abs=0.02)
-    assert "share a scale" in texts(app) and "from the bundle's thumbnails (at most 8 px)" in texts(app)
+    assert "under one bar share its scale" in texts(app) and "from the bundle's thumbnails (at most 8 px)" in texts(app)
     stored = store.bundle.array("representations")[list(maps), 0].min()
     assert f"a cosine of at least {stored:.3f}" in texts(app)
     app.toggle(key="HeadsView.own").set_value(True).run()
