@@ -6,6 +6,8 @@ concurrent first calls and drops the least recently used beyond `max_entries`; l
 bounded by memory (`live`).
 """
 
+import atexit
+import gc
 import logging
 import os
 import time
@@ -163,6 +165,12 @@ def _load(facts: Mapping[str, Any], make_room: Callable[[], None]) -> "Explainer
     # imported here: it brings torch, for which pages that only read bundles need not wait
     from core.explain.live import load_explainer
 
+    if not gc.get_freeze_count():
+        # Streamlit collects garbage after every rerun, and torch's 350,000 objects, none of them garbage, make that
+        # take 0.2 s in which no session gets on; frozen, they are not looked at
+        gc.collect()
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # at the end libraries complain of what is left
     return load_explainer(facts, make_room)
 
 

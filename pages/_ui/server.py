@@ -18,7 +18,7 @@ import uvicorn
 from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
-from pages._ui import long_links, resources, states, thumbs
+from pages._ui import access, long_links, resources, states, thumbs
 
 APP = resources.ROOT / "app.py"
 REQUIRED = {
@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None, script: Path = APP) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=8501, help="0 takes a free one")
     arguments = parser.parse_args(argv)
+    # before torch is loaded: by default its threads wait for each other busily, which on a machine that is shared with
+    # other programs, or other sessions, made reading an image take 30 to 500 ms instead of 13
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ[resources.BUNDLES_VARIABLE] = str(arguments.bundles.resolve())
     app = build(script)
     if wrong := config_problems():
@@ -83,7 +86,7 @@ def build(script: Path = APP) -> st.App:
     return st.App(
         script,
         routes=thumbs.routes(),
-        middleware=[Middleware(long_links.RefuseLongLinks)],
+        middleware=[Middleware(long_links.RefuseLongLinks), Middleware(access.Guard)],
         on_script_error=states.on_script_error,
     )
 
