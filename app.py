@@ -40,6 +40,7 @@ def main() -> None:
                 st.page_link(each, query_params=selection.here() if each == page else selection.query())
             keys.listen()
             links.listen()
+            access.who()
         if opened is not None:
             footer.warn_if_random(opened.store.facts())
             with states.calm():

@@ -14,12 +14,17 @@ import streamlit as st
 
 from pages._ui import selection
 
-_listener = st.components.v2.component("unitscope_links", js=(Path(__file__).parent / "links.js").read_text())
+_component = st.components.v2.component("unitscope_links", js=(Path(__file__).parent / "links.js").read_text())
 
 
 def listen() -> None:
-    """Mount the listener; app.py does, once."""
-    _listener(key="links")
+    """Mount the listener; app.py does, once. Goes on to the address that `remember` left in this tab, if any."""
+    _component(key="links", data={"remember": False})
+
+
+def remember() -> None:
+    """Keep this page's address in the tab until pages are drawn again, as they are after a login."""
+    _component(key="links-remember", data={"remember": True})
 
 
 def base_path() -> str:

@@ -222,6 +222,33 @@ def test_about_looks(site: Site, visit: Callable, tab: str, size: str, scheme: s
     shoot(page, f"about-{tab}-{size}-{scheme}")
 
 
+def test_below_a_path_links_thumbnails_and_permalinks_work(serve: Callable, bundles: Path, visit: Callable) -> None:
+    below = serve("tests.browser.serve_below", bundles)
+    vit = next(name for name in below.names if "vit" in name)
+    root = f"{below.address}/lens/"
+    page = visit(f"{root}?bundle={vit}")
+    page.locator(".head").nth(5).click()
+    page.wait_for_url(f"{root}heads?bundle={vit}&head=L1.H1")
+    page.get_by_role("heading", name="L1.H1", exact=True).wait_for()
+    page.locator(".cell img").first.wait_for()
+    address = page.locator(".cell img").first.get_attribute("src")
+    assert address.startswith(f"/lens/b/{vit}/t/")
+    assert urlopen(below.address + address).read().startswith(b"\xff\xd8")
+    visit(page.url).get_by_role("heading", name="L1.H1", exact=True).wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="Overview", exact=True).wait_for()
+    assert page.url == f"{root}?bundle={vit}"
+
+
+def test_a_link_to_the_page_that_is_shown_changes_nothing(site: Site, visit: Callable) -> None:
+    name = next(name for name in site.names if "vit" in name)
+    page = visit(f"{site.address}/about?bundle={name}&tab=bundle")
+    page.get_by_test_id("stSidebar").get_by_role("link", name="About").click()
+    settled(page)
+    page.get_by_role("heading", name="Versions").wait_for()
+    assert page.url.endswith(f"/about?bundle={name}&tab=bundle")
+
+
 def test_another_bundle_by_the_picker(site: Site, visit: Callable) -> None:
     page = visit(f"{site.address}/about?bundle={site.names[0]}&tab=bundle")
     page.get_by_role("combobox", name=re.compile("Bundle")).click()
