@@ -142,13 +142,13 @@ def one(made: Relabelled, baseline: Baseline) -> None:
     )
     rows = [
         {
-            "no.": n + 1,
-            "this pool's": made.texts[n].text if n < len(made.texts) else "",
-            "together": made.texts[n].cumulative if n < len(made.texts) else None,
-            "the bundle's": made.before[n].text if n < len(made.before) else "",
-            "together before": made.before[n].cumulative if n < len(made.before) else None,
+            "no.": m + 1,
+            "this pool's": text.text,
+            "together": text.cumulative,
+            "the bundle's": made.before[m].text if m < len(made.before) else "",
+            "together before": made.before[m].cumulative if m < len(made.before) else None,
         }
-        for n in range(min(PICKS, max(len(made.texts), len(made.before))))
+        for m, text in enumerate(made.texts)
     ]
     _percent(pd.DataFrame(rows), f"relabel-{made.address}", "together", "together before")
 

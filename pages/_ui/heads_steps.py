@@ -62,14 +62,14 @@ def _layers(chosen: Chosen[Any], heads: Sequence[Unit], go: Any) -> None:
         return
     row = layers.index(chosen.view.head.layer)
     with st.container(horizontal=True, gap="xsmall", width="content"):
-        for name, step, icon, key in (
-            ("lower", -1, ":material/arrow_downward:", "k"),
-            ("higher", 1, ":material/arrow_upward:", "j"),
+        for name, step, icon, key, end in (
+            ("lower", -1, ":material/arrow_downward:", "k", "Lowest"),
+            ("higher", 1, ":material/arrow_upward:", "j", "Highest"),
         ):
             there = 0 <= row + step < len(layers)
             target = Head(layers[row + step], chosen.view.head.head) if there else None
             st.button(
-                plain(f"Layer {target.layer}") if target else f"No {name} layer",
+                plain(f"Layer {target.layer}") if target else end,
                 key=f"key-{name}",
                 icon=icon,
                 help=f"The same head in the next {name} analysed layer (Shift and {key}).",
