@@ -18,7 +18,7 @@ _STYLE = """<style>
   .st-key-heads-halves > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { min-width: 100% }
 }
 </style>"""
-"""What is too long for its field ends in an ellipsis (the page has it in full); tablets have no room for two columns."""
+"""Long text ends in an ellipsis in its field (the page has it in full); a tablet has no room for two columns."""
 
 
 def halves() -> Any:
