@@ -87,7 +87,7 @@ def bundle(facts: Facts) -> None:
     st.subheader("Versions")
     figures.table(pd.DataFrame(sorted(facts.versions.items()), columns=["library", "version"]), "versions")
     st.subheader("Made by")
-    st.code(facts.command, language="bash", wrap_lines=True)
+    st.code(facts.command, language=None, wrap_lines=True)
 
 
 def rows(facts: Facts) -> list[tuple[str, str]]:
