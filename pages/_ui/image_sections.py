@@ -128,9 +128,9 @@ def budget(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
         rest = "Sum less cosine: rounding, if the decomposition is right."
         st.metric("Residual", f"{found.residual:+.1e}", help=rest, **width)
     figures.show(drawing.waterfall(found), "image-budget", height=440)
+    together = "; a layer's heads are drawn as one and listed below" if drawing.layered(found) else ""
     st.caption(
-        f"One image, one text, {len(found.rows):,} parts; a layer's heads are drawn as one and listed below. "
-        f"{_SCALE} The dotted line is the true cosine."
+        f"One image, one text, {len(found.rows):,} parts{together}. {_SCALE} The dotted line is the true cosine."
     )
     figures.table(pd.DataFrame([asdict(row) for row in found.rows]), "image-budget")
     return found
