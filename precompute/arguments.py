@@ -44,6 +44,9 @@ def settings(arguments: argparse.Namespace) -> Settings:
         shard=arguments.shard,
         thumb=arguments.thumb,
         index=arguments.index,
+        neuron_layers=arguments.neuron_layers,
+        neuron_images=arguments.neuron_images,
+        neuron_texts=arguments.neuron_texts,
     )
 
 
@@ -122,6 +125,15 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--layers", type=_layers, help="attention layers, such as 8-11 or 3,5,11 (default: the last four)"
     )
+    group.add_argument(
+        "--neuron-layers",
+        type=_neuron_layers,
+        help="layers of MLP neurons to analyse, or none (default: the three that write most through later attention)",
+    )
+    group.add_argument(
+        "--neuron-images", type=_positive, default=10_000, help="most images that neurons are measured on"
+    )
+    group.add_argument("--neuron-texts", type=_positive, default=32, help="texts in a neuron's sparse decomposition")
     group.add_argument("--layernorm", default="own", choices=[str(c) for c in Convention])
     group.add_argument(
         "--pool", default="general", help="text pool: general, english, demo, or a file, one text a line"
@@ -158,6 +170,10 @@ def _layers(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a list of layers such as 8-11 or 3,5,11")
         layers += range(int(match[1]), int(match[2] or match[1]) + 1)
     return tuple(layers)
+
+
+def _neuron_layers(text: str) -> tuple[int, ...]:
+    return () if text.strip() == "none" else _layers(text)
 
 
 def _part(text: str) -> tuple[int, int]:

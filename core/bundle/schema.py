@@ -168,8 +168,8 @@ FIELDS = (
     FieldSpec("pool.digest", "str", "sha256 over its texts"),
     FieldSpec("pool.texts", "int", "texts in it"),
     FieldSpec("settings", "object", "the run's settings"),
-    FieldSpec("neurons", "object", "how the second-order effects of MLP neurons were measured: images, largest_norms "
-              "(how many images a direction is from), atoms (their scaling), layer_effects", optional=True),
+    FieldSpec("neurons", "object", "how MLP neurons were measured: images, largest_norms (images a direction is from), "
+              "active_quantile (of a neuron's own norms), atoms (scaling of the texts)", optional=True),
     FieldSpec("zero_shot", "object", "zero-shot accuracy over the ok images", optional=True),
     FieldSpec("worst_residual", "float", "largest |sum of parts - unit representation| over all images and outputs"),
     FieldSpec("residual_tolerance", "float", "the largest residual that counts as closed, in this precision"),

@@ -66,7 +66,7 @@ NEURON_ARRAYS = (
     _array("top_scores", "float32", (*_LN, "neuron_list", "neuron_rank"), "what they are ordered by; NaN at -1"),
     _array("text_index", "int32", (*_LN, "atom"), "row in text/pool.parquet; -1 where the decomposition ended before"),
     _array("text_coef", "float32", (*_LN, "atom"), "its coefficient in the sparse decomposition of r; 0 at -1"),
-    _array("text_error", "float32", (*_LN, "atom"), "‖r - reconstruction‖ after this many texts"),
+    _array("text_error", "float32", (*_LN, "atom"), "share of the squared norm of r left after this many texts"),
     _array("active_units", "int32", ("active",), "layer position × neurons + neuron, where ‖φ - b‖ > threshold"),
     _array("active_offsets", "int64", ("active_offset",), "as the axis says"),
 )  # fmt: skip
