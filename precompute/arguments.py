@@ -46,6 +46,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
         index=arguments.index,
         neuron_layers=arguments.neuron_layers,
         neuron_images=arguments.neuron_images,
+        neuron_largest=arguments.neuron_largest,
         neuron_texts=arguments.neuron_texts,
     )
 
@@ -133,6 +134,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--neuron-images", type=_positive, default=10_000, help="most images that neurons are measured on"
     )
+    group.add_argument("--neuron-largest", type=_positive, default=100, help="images that a direction is taken from")
     group.add_argument("--neuron-texts", type=_positive, default=32, help="texts in a neuron's sparse decomposition")
     group.add_argument("--layernorm", default="own", choices=[str(c) for c in Convention])
     group.add_argument(

@@ -23,7 +23,8 @@ class Settings:
     end of each text; `shard` images a shard and `batch` images a forward pass (both fixed, so that one machine and many
     give the same bytes); `thumb` longest side of a thumbnail, px; `index` "exact" (fp16 flat) or "sq8".
     `neuron_layers` layers whose MLP neurons are analysed (None: the three of most second-order effect; empty: none),
-    over at most `neuron_images` images spread evenly, each described by `neuron_texts` texts.
+    over at most `neuron_images` images spread evenly; a direction is from the `neuron_largest` images of largest effect
+    (paper N, §4.3) and described by `neuron_texts` texts.
     """
 
     layers: tuple[int, ...] | None = None
@@ -39,6 +40,7 @@ class Settings:
     index: str = "exact"
     neuron_layers: tuple[int, ...] | None = None
     neuron_images: int = 10_000
+    neuron_largest: int = 100
     neuron_texts: int = 32
     policy: DecodePolicy = field(default_factory=DecodePolicy)
 

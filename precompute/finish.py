@@ -23,7 +23,7 @@ from core.text.pools import TextPool
 from core.text.zeroshot import zero_shot_accuracy
 from precompute.ablation import write_ablation
 from precompute.config import QUANTILES, Settings
-from precompute.neuron_finish import ACTIVE, LARGEST
+from precompute.neuron_finish import ACTIVE
 from precompute.plan import Plan
 from precompute.statistics import HeadStatistics
 from precompute.worker import CLOSING
@@ -177,7 +177,7 @@ def write_manifest(
         axes |= neuron_axes
         facts["neurons"] = {
             "images": neuron_axes["neuron_image"],
-            "largest_norms": LARGEST,
+            "largest_norms": plan.settings.neuron_largest,
             "active_quantile": ACTIVE,
             "atoms": "unit",
         }

@@ -21,8 +21,6 @@ from precompute.config import QUANTILES
 from precompute.neurons import MEASURES, MeasuredNeurons, lenses
 from precompute.plan import Plan
 
-LARGEST = 100
-"""Images of largest ‖φ - b‖ that a neuron's direction is from (paper N, §4.3)."""
 ACTIVE = 0.98
 """A neuron is active in an image whose norm is above this quantile of its own."""
 _ENTRIES = 2**24  # numbers of s read at a time: 64 MB
@@ -42,7 +40,7 @@ def write_neurons(
     carriers = [str(pair) for pair in made[0].pairs]  # of the first layer, which has the most
     arrays = _Arrays(writer, layers, neurons, images, len(carriers))
     for i, lens in enumerate(made):
-        layer = _Layer(lens, measured, len(carriers))
+        layer = _Layer(lens, measured, len(carriers), plan.settings.neuron_largest)
         layer.fit(seen)
         arrays.fill(i, layer, plan.settings.top_images, lambda ids: unit_no[ids], chance)
     writer.array("neuron_image_ids", measured.image_ids)
@@ -65,9 +63,11 @@ def write_neurons(
 class _Layer:
     """All neurons of one layer over all measured images: n neurons, i images, m later heads."""
 
-    def __init__(self, lens: SecondOrder, measured: MeasuredNeurons, carriers: int) -> None:
+    def __init__(self, lens: SecondOrder, measured: MeasuredNeurons, carriers: int, largest: int) -> None:
         self.lens, self.measured, self.carriers = lens, measured, carriers
         n, images = lens.neurons, len(measured.image_ids)
+        self.largest = min(largest, images)
+        self.largest_ni = np.zeros((n, self.largest), np.int64)
         self.mean_nm = np.zeros((n, len(lens.pairs)))
         self.norm_ni = np.zeros((n, images), np.float32)
         self.coef_ni = np.zeros((n, images), np.float32)
@@ -81,17 +81,17 @@ class _Layer:
 
     def fit(self, seen: Callable[[int], None]) -> None:
         """Mean effects, norms and directions; then coefficients, and each later head's share in them."""
-        count = min(LARGEST, self.norm_ni.shape[1])
-        top_nim = np.zeros((self.lens.neurons, count, len(self.lens.pairs)), np.float32)
+        top_nim = np.zeros((self.lens.neurons, self.largest, len(self.lens.pairs)), np.float32)
         reduce_ncm = self.lens.reduce_ncm.cpu().numpy()
         for part in self.chunks():
             s_nim = self.measured.block(self.lens.layer, part).s_nim
             self.mean_nm[part] = s_nim.mean(1, dtype=np.float64)
             centred_nim = s_nim - self.mean_nm[part, None].astype(np.float32)
             self.norm_ni[part] = np.linalg.norm(centred_nim @ reduce_ncm[part].transpose(0, 2, 1), axis=-1)
-            largest = TopK((len(s_nim),), count)
-            largest.update(self.norm_ni[part].T, np.arange(s_nim.shape[1]))
-            top_nim[part] = np.take_along_axis(s_nim, largest.ids[..., None], axis=1)
+            top = TopK((len(s_nim),), self.largest)
+            top.update(self.norm_ni[part].T, np.arange(s_nim.shape[1]))
+            self.largest_ni[part] = top.ids
+            top_nim[part] = np.take_along_axis(s_nim, top.ids[..., None], axis=1)
         device = self.lens.value_nmk.device
         mean_nm = torch.from_numpy(self.mean_nm).to(device)
         self.principal = self.lens.principal(torch.from_numpy(top_nim).to(device), mean_nm)
@@ -179,11 +179,8 @@ class _Arrays:
 
     def _concepts(self, layer: _Layer, units: Callable[[np.ndarray], np.ndarray], chance: float) -> np.ndarray:
         """Clusters among each neuron's images of largest norm; none for a neuron without effect."""
-        count = min(LARGEST, layer.norm_ni.shape[1])
-        top = TopK((layer.lens.neurons,), count)
-        top.update(layer.norm_ni.T, np.arange(layer.norm_ni.shape[1]))
         found = np.zeros(layer.lens.neurons, np.int16)
-        for n, rows in enumerate(top.ids):
+        for n, rows in enumerate(layer.largest_ni):
             if layer.norm_ni[n].any():
                 ids = layer.measured.image_ids[rows]
                 found[n] = concept_clusters(units(ids).astype(np.float32), chance).max(initial=-1) + 1
