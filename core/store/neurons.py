@@ -198,7 +198,7 @@ class NeuronTable:
         Raises PoolError for a pool whose texts are all one."""
         if len(texts) != len(embeddings_wo):
             raise InputError(f"{len(texts)} texts came with {len(embeddings_wo)} embeddings.")
-        atoms_wo = text_atoms(torch.from_numpy(np.asarray(embeddings_wo, np.float32)), AtomScaling.UNIT)
+        atoms_wo = text_atoms(torch.from_numpy(np.array(embeddings_wo, np.float32)), AtomScaling.UNIT)
         where = [self.at(address)] if address is not None else list(np.ndindex(len(self.layers), self.neurons))
         direction_no = np.stack([np.asarray(self._array("direction")[i, j]) for i, j in where])
         count = min(picks, len(texts), direction_no.shape[1])
