@@ -7,7 +7,7 @@ the first visitor of a page's address, before it has seen st.navigation, and pas
 import streamlit as st
 
 from pages import about, heads, image, overview
-from pages._ui import access, footer, keys, resources, selection, states
+from pages._ui import access, footer, keys, links, resources, selection, states
 
 PAGES = {
     "overview": st.Page(
@@ -37,13 +37,18 @@ def main() -> None:
             st.markdown("### :material/biotech: Unitscope")
             pick(names, opened.name if opened else None)
             for each in PAGES.values():
-                st.page_link(each, query_params=selection.query())
+                st.page_link(each, query_params=selection.here() if each == page else selection.query())
             keys.listen()
+            links.listen()
+            access.who()
         if opened is not None:
             footer.warn_if_random(opened.store.facts())
             with states.calm():
                 page.run()
             footer.draw(opened.store.facts())
+        else:
+            told = {name: footer.told(resources.open_named(name).store.facts()) for name in names}
+            states.choose(told)
 
 
 def pick(names: tuple[str, ...], shown: str | None) -> None:

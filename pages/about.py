@@ -8,6 +8,7 @@ import streamlit as st
 from core.store import Facts
 from pages._ui import figures, resources, selection
 from pages._ui.methods import METHODS, PAPERS
+from pages._ui.resources import Opened
 from pages._ui.words import count, plain
 
 TABS = {"methods": "Methods", "cite": "What to cite", "bundle": "This bundle"}
@@ -32,7 +33,13 @@ def main() -> None:
         "Section", list(TABS), format_func=lambda tab: TABS[tab], label_visibility="collapsed", required=True, **shown
     )
     {"methods": methods, "cite": cite, "bundle": bundle}[chosen.view.tab](facts)
-    figures.page_data(lambda: {"facts": asdict(facts), "manifest": opened.store.bundle.facts}, "about")
+    figures.page_data(lambda: data(opened, facts), "about")
+
+
+def data(opened: Opened, facts: Facts) -> dict[str, object]:
+    """Everything that is known of the bundle; of a model that lay in a folder the name, not the place."""
+    stored = opened.store.bundle.facts
+    return {"facts": asdict(facts), "manifest": stored | {"model": stored["model"] | {"name": facts.model}}}
 
 
 def methods(facts: Facts) -> None:

@@ -5,26 +5,40 @@ from dataclasses import dataclass
 import streamlit as st
 
 from core.ids import Head, parse
-from core.store import HeadAnswer
-from pages._ui import figures, heads_images, heads_relabel, heads_steps, heads_texts, resources, selection, states
+from core.store import Baseline, HeadAnswer
+from pages._ui import (
+    figures,
+    heads_images,
+    heads_maps,
+    heads_pools,
+    heads_relabel,
+    heads_steps,
+    heads_texts,
+    resources,
+    selection,
+    states,
+)
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
 from pages._ui.words import plain
 
-TABS = {"ends": "Both ends", "intervals": "By quantile", "alike": "Alike", "relabel": "Relabel with my texts"}
-MAPS = {"off": "Off", "head": "This head", "all": "All heads together"}
+TABS = {"ends": "Both ends", "intervals": "By quantile", "alike": "Alike", "relabel": "Relabel"}
 MOST_TEXTS = 1_000  # a link's pick is checked against the head's own texts later; this only bounds the number
 
 
 @dataclass(frozen=True)
 class HeadsView:
-    """`text` is the pick among the head's own texts, `image` the chosen image, `map` the heatmaps."""
+    """`text` is the pick among the head's own texts, `image` the chosen image, `map` the heatmaps, `own` each on its
+    own scale, `pool` the texts to relabel with and `scope` for which heads."""
 
     head: Head | None = None
     text: int = 0
     tab: str = "ends"
     map: str = "off"
+    own: bool = False
     image: int | None = None
+    pool: str | None = None
+    scope: str = "head"
 
 
 def main() -> None:
@@ -37,14 +51,15 @@ def main() -> None:
         head=selection.unit(heads),
         text=selection.integer(0, MOST_TEXTS),
         tab=selection.one_of(*TABS),
-        map=selection.one_of(*MAPS),
+        map=selection.one_of(*heads_maps.MAPS),
+        own=selection.flag,
         image=selection.integer(0, store.facts().images - 1),
+        pool=heads_pools.reader,
+        scope=selection.one_of(*heads_relabel.SCOPES),
     )
-    answer = store.head(str(chosen.view.head))
-    _title(answer)
-    heads_steps.pick(chosen, heads, store.heads())
-    with st.container(horizontal=True, gap="small"):  # a row of its own, or the buttons stack on a narrow screen
-        heads_steps.steps(chosen, heads)
+    answer, baseline = store.head(str(chosen.view.head)), store.baseline(str(chosen.view.head))
+    _title(answer, baseline)
+    heads_steps.draw(chosen, heads, store.heads())
     if not answer.texts:
         states.empty("This head has no texts", "What it writes does not vary over the images, so no text explains it.")
         return
@@ -54,27 +69,30 @@ def main() -> None:
         pick = 0
     left, right = st.columns([2, 3], gap="large")
     with left:
-        heads_texts.draw(chosen, answer, pick)
+        heads_texts.draw(chosen, answer, baseline, pick)
+    drawn: dict[str, object] = {}
     with right, states.calm():  # an image that cannot be shown costs its part of the page only
-        _images(opened, chosen, answer, pick)
-    figures.page_data(lambda: _data(opened, answer, pick), "head")
+        drawn = _images(opened, chosen, answer, baseline, pick)
+    figures.page_data(lambda: _data(opened, chosen, answer, baseline, pick) | drawn, "head")
 
 
-def _title(answer: HeadAnswer) -> None:
+def _title(answer: HeadAnswer, baseline: Baseline) -> None:
     head, everyone = answer.summary, answer.population
     median = min(answer.norm_quantiles, key=lambda pair: abs(pair[0] - 0.5))[1]
     st.title(head.address)
-    st.markdown(f"**{plain(head.label)}**" if head.label else "*no texts*")
+    st.markdown(f"**{plain('; '.join(head.texts))}**" if head.texts else "*no texts*")
     st.caption(
         plain(
-            f"{head.share:.1%} of the output's variance · its {len(answer.texts)} texts "
-            f"explain {head.explained:.0%} of the head's own "
-            f"variance · median length {median:.3f} of a representation of length 1 · {everyone}"
+            f"{head.share:.1%} of the output's variance · {heads_texts.first(answer, baseline)} · median length "
+            f"{median:.3f} of a representation of length 1 · {everyone}"
         )
     )
 
 
-def _images(opened: Opened, chosen: Chosen[HeadsView], answer: HeadAnswer, pick: int) -> None:
+def _images(
+    opened: Opened, chosen: Chosen[HeadsView], answer: HeadAnswer, baseline: Baseline, pick: int
+) -> dict[str, object]:
+    """The right half; returns what it drew."""
     view, text = chosen.view, answer.texts[pick]
     st.subheader(plain(f"“{text.text}”"), anchor=False)
     st.segmented_control(
@@ -82,28 +100,21 @@ def _images(opened: Opened, chosen: Chosen[HeadsView], answer: HeadAnswer, pick:
         **chosen.bound("tab"),
     )  # fmt: skip
     if view.tab == "relabel":
-        heads_relabel.draw(opened, answer)
-        return
-    st.segmented_control(
-        "Heatmaps toward this text",
-        list(MAPS),
-        format_func=lambda kind: MAPS[kind],
-        required=True,
-        help="Where this head, or all analysed heads, write toward the text (blue) or against it (orange).",
-        **chosen.bound("map"),
-    )
-    {"ends": heads_images.ends, "intervals": heads_images.intervals, "alike": heads_images.alike}[view.tab](
-        opened, chosen, answer, pick
-    )
+        return heads_relabel.draw(opened, chosen, answer, baseline)
+    heads_maps.controls(chosen)
+    tabs = {"ends": heads_images.ends, "intervals": heads_images.intervals, "alike": heads_images.alike}
+    return tabs[view.tab](opened, chosen, answer, pick)
 
 
-def _data(opened: Opened, answer: HeadAnswer, pick: int) -> dict[str, object]:
+def _data(
+    opened: Opened, chosen: Chosen[HeadsView], answer: HeadAnswer, baseline: Baseline, pick: int
+) -> dict[str, object]:
+    """What is shown on every tab, and the head's images whichever tab is open."""
     address, store = answer.summary.address, opened.store
-    return {
-        "bundle": opened.name,
-        "head": answer,
+    told = {"bundle": opened.name, "view": chosen.view, "head": answer, "baseline": baseline}
+    return told | {
         "text": answer.texts[pick],
         "ends": store.ends(address, pick, heads_images.SHOWN),
-        "intervals": store.intervals(address, pick),
+        "intervals": store.intervals(address, pick, heads_images.PER_ROW),
         "histogram": store.histogram(address, pick),
     }

@@ -1,71 +1,48 @@
 """Image: what happens in one picture, from the bundle or the visitor's own, and what adds up to its cosines."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Any
 
 import streamlit as st
 
-from pages._ui import figures, grid, image_prompts, image_sections, image_source, resources, selection, states
-from pages._ui.image_figures import picture
-
-TABS = {
-    "scores": "Scores",
-    "where": "Where",
-    "budget": "Budget",
-    "heads": "Heads",
-    "tokens": "Tokens",
-    "similar": "Similar images",
-}
-
-
-@dataclass(frozen=True)
-class ImageView:
-    image: int | None = None
-    upload: str | None = None
-    prompts: tuple[str, ...] = ()
-    tab: str = "scores"
-    scale: str = "cosine"
-    text: str = ""
-    against: str = ""
-    normalise: str = "raw"
-    averaged: bool = False
-    opacity: int = 80
-    head: str | None = None
+from pages._ui import (
+    figures,
+    grid,
+    image_choose,
+    image_prompts,
+    image_sections,
+    image_source,
+    image_view,
+    resources,
+    states,
+)
+from pages._ui.image_view import TABS
 
 
 def main() -> None:
     opened = resources.current()
-    store = opened.store
-    prompt = selection.words(image_prompts.MAX_CHARACTERS)
-    chosen = selection.read(
-        ImageView,
-        image=selection.integer(0, store.facts().images - 1),
-        upload=upload,
-        prompts=prompt,
-        tab=selection.one_of(*TABS),
-        scale=selection.one_of("cosine", "softmax"),
-        text=prompt,
-        against=prompt,
-        normalise=selection.one_of("raw", "per-layer"),
-        averaged=selection.flag,
-        opacity=selection.one_of(*range(10, 101, 10)),
-        head=selection.one_of(*(head.address for head in store.heads())),
-    )
+    chosen = image_view.read(opened.store)
     view = chosen.view
-    image = None if view.upload else store.random(0)[0] if view.image is None else view.image
+    image = None if view.upload else opened.store.random(0)[0] if view.image is None else view.image
     prompts = view.prompts[: image_prompts.MAX_LINES] or image_prompts.start(opened, image)
+    model = resources.explainer_status(opened)
+    explainer = resources.explainer(opened) if model.state == "ready" else None
     st.title("Image")
     left, right = st.columns([1, 2], gap="large")
-    shown = None
+    source = shown = None
     with left:
         with states.calm():
-            shown = image_source.read(opened, image, view.upload)
-            if shown is not None:
-                source = picture(shown.trace.view_yx3, 448)
-                row = {"id": 0, "src": source, "caption": "", "alt": shown.title, "overlay": ""}
+            source = image_source.look(opened, image, view.upload)
+            if source is not None:
+                row = {"id": 0, "src": source.address, "caption": "", "alt": source.title, "overlay": ""}
                 grid.draw([row], key="image-itself", size=256, label="The image")
-                st.caption(image_source.caption(shown))
+        told = st.empty()  # filled again once the model has read the picture
+        if source is not None:
+            told.caption(image_source.caption(source, None))
+        image_choose.draw(opened, chosen, image)
         image_prompts.area(chosen, prompts)
-        image_source.choose(opened, chosen, image)
+        if explainer is not None:
+            image_prompts.unseen(explainer, prompts)
     with right:
         st.segmented_control(
             "Section",
@@ -76,21 +53,25 @@ def main() -> None:
             **chosen.bound("tab"),
         )
         with states.calm():
-            if shown is not None:
-                if shown.explainer.notice:
-                    states.problem(shown.explainer.notice)
-                answer = getattr(image_sections, view.tab)(shown, chosen, prompts)
-                about = {"view": asdict(view), "prompts": prompts, "bundle": opened.name}
-                figures.page_data(lambda: about | {"answer": answer}, "image")
-            else:
+            if source is None:
                 states.empty(
                     "No image yet",
                     "Choose one of the bundle or upload one, and what the model makes of it stands here.",
                 )
-
-
-def upload(text: str) -> str:
-    """The name of an upload in a link: exactly as long as `uploads` makes them."""
-    if len(selection.digest(text)) != 32:
-        raise ValueError
-    return text
+                return
+            if explainer is not None:
+                shown = image_source.read(source, explainer)
+                told.caption(image_source.caption(source, shown.trace))
+                if explainer.notice:
+                    states.problem(explainer.notice)
+            if view.tab == "similar" and source.image is not None:  # for which the bundle needs no model
+                answer: Any = image_sections.similar(source, source.image, chosen)
+            elif view.tab == "similar" and shown is not None:
+                answer = image_sections.similar(source, shown.trace.unit_o, chosen)
+            elif shown is not None:
+                answer = getattr(image_sections, view.tab)(shown, chosen, prompts)
+            else:
+                image_sections.wait(opened, model)
+                return
+            about = {"view": asdict(view), "prompts": prompts, "bundle": opened.name}
+            figures.page_data(lambda: about | {"answer": answer}, "image")

@@ -1,6 +1,6 @@
 """Overview: what this bundle is, every head at a glance, where to start, and how well the model does."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import streamlit as st
 
@@ -25,25 +25,18 @@ MOST_SAMPLES = 10_000
 
 @dataclass(frozen=True)
 class OverviewView:
-    """`head` and `image` mean nothing here: on the way to their pages Streamlit leaves them in the address that the
-    back button returns to."""
+    """`sample` numbers the random pictures."""
 
     measure: str = "share"
     sample: int = 0
-    head: str = ""
-    image: str = ""
 
 
 def main() -> None:
     opened = resources.current()
     facts = opened.store.facts()
     titles = overview_grid.measures(opened)
-    any_word = selection.words(40)
     numbers = selection.integer(0, MOST_SAMPLES)
-    read = selection.read(
-        OverviewView, measure=selection.one_of(*titles), sample=numbers, head=any_word, image=any_word
-    )
-    chosen = replace(read, view=replace(read.view, head="", image=""))
+    chosen = selection.read(OverviewView, measure=selection.one_of(*titles), sample=numbers)
     st.title("Overview")
     introduction(opened, facts, chosen)
     heads(opened, titles, chosen)
@@ -74,25 +67,22 @@ def introduction(opened: Opened, facts: Facts, chosen: selection.Chosen[Overview
         )
     with right:
         ids = opened.store.random(chosen.view.sample, PICTURES)
-        clicked = grid.images(opened, ids, key="sample", size=80, label="Images of this bundle")
+        grid.images(opened, ids, key="sample", size=80, label="Images of this bundle", href=overview_entry.image_link)
         st.caption(f"{count(len(ids), 'image')} drawn at random from {count(facts.ok, 'usable image')}.")
-    if clicked is not None:
-        overview_entry.open_image(clicked)
 
 
 def told(facts: Facts) -> str:
     """What this bundle is, in a paragraph."""
-    weights = "random weights" if facts.random_weights else plain(facts.weights)
     total = count(len(facts.layers) * facts.heads, "attention head")
     where = "of its attention pool" if facts.layers == (None,) else (
         f"in {len(facts.layers)} of its {count(facts.model_layers, 'layer')}"
     )  # fmt: skip
     return (
-        f"**{plain(facts.model)}** ({weights}) looked at {count(facts.ok, 'image')} of **{plain(facts.data)}**. What "
-        "it says of an image is a sum, of which each attention head writes a part. This bundle holds that part for "
-        f"{total} {where}: which images move it most, and which of the {count(facts.pool_texts, 'text')} of the pool "
-        f"**{plain(facts.pool)}** describe it. Choose a head below to see what it looks for; its label is the first "
-        "texts that explain it."
+        f"**{plain(facts.model)}** ({plain(facts.weights)}) looked at {count(facts.ok, 'image')} of the data set "
+        f"**{plain(facts.data)}**. What it says of an image is a sum, of which each attention head writes a part. This "
+        f"bundle holds that part for {total} {where}: which images move it most, and which of the "
+        f"{count(facts.pool_texts, 'text')} of the pool **{plain(facts.pool)}** describe it. Choose a head below to "
+        "see what it looks for; its label is the first texts that explain it."
     )
 
 
@@ -108,8 +98,7 @@ def heads(opened: Opened, titles: dict[str, str], chosen: selection.Chosen[Overv
     )
     found = overview_grid.grid(opened, chosen.view.measure)
     st.caption(f"{plain(found.description)} Numbers are {found.population}. Click a cell to open its head.")
-    if clicked := overview_grid.draw(found, opened.store.heads()):
-        overview_entry.open_head(clicked)
+    overview_grid.draw(found, opened.store.heads())
 
 
 def data(opened: Opened, facts: Facts, view: OverviewView, shown: tuple[Entry, ...]) -> dict[str, object]:

@@ -63,7 +63,7 @@ class Explainer:
         self.convention = convention
         every = tuple(range(model.tower.layers))
         self.layers = every[-4:] if layers is None else tuple(layers)
-        self._cache_bytes = cache_bytes
+        self.cache_bytes = cache_bytes
         self._lock = threading.RLock()
         self._traces: OrderedDict[str, _Entry] = OrderedDict()
         self._texts: OrderedDict[str, np.ndarray] = OrderedDict()
@@ -104,6 +104,11 @@ class Explainer:
         if not 1 <= len(prompts) <= MAX_PROMPTS:
             raise InputError(f"{len(prompts)} prompts were given; one to {MAX_PROMPTS} can be asked about at once.")
         return np.stack([self._embed_one(clean_prompt(prompt)) for prompt in prompts])
+
+    def unseen_words(self, prompts: Sequence[str]) -> tuple[str, ...]:
+        """Words of the prompts that the text encoder was never trained on, where its weights tell (`TextTower`)."""
+        found = (self.model.text.unseen_words(clean_prompt(prompt)) for prompt in prompts)
+        return tuple(dict.fromkeys(word for words in found for word in words))
 
     def read(self, image: Image.Image) -> ImageTrace:
         """Run the model over an RGB image (from `core.images.decode`); a repeated image costs next to nothing."""
@@ -270,7 +275,7 @@ class Explainer:
                 raise ModelError("The model gave numbers that are not finite for this image; try --precision fp32.")
             self._traces[key] = entry
             size = sum(heads.z_btd.nbytes for heads in trace.heads.values()) + trace.mlp_lbd.nbytes * 2
-            while len(self._traces) > max(1, self._cache_bytes // max(1, size)):
+            while len(self._traces) > max(1, self.cache_bytes // max(1, size)):
                 self._traces.popitem(last=False)
             return entry
 

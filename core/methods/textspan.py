@@ -15,6 +15,8 @@ import numpy as np
 
 EXHAUSTED = 1e-10  # of the head's variance: what float64 leaves of a fully explained covariance
 
+SPANNED = 1e-6  # of a text's length: what lies outside a span that holds it, since embeddings are float32
+
 
 @dataclass(frozen=True)
 class TextSpan:
@@ -66,6 +68,32 @@ def head_subspace(mean_c: np.ndarray, cov_cc: np.ndarray, rank: int) -> np.ndarr
     second_cc = np.asarray(cov_cc, np.float64) + np.outer(mean_c, mean_c)
     top_cr = np.linalg.eigh(second_cc)[1][:, -rank:]
     return top_cr @ top_cr.T
+
+
+def explained_in_order(cov_cc: np.ndarray, texts_dmc: np.ndarray) -> np.ndarray:
+    """What texts taken in a given order explain: (d, m) fractions of the variance that each of m texts adds to those
+    before it, for each of d sequences of rows in the head's coordinates.
+
+    The same projection as TextSpan's without its choice: the baseline for it. A text that those before it span adds 0.
+    """
+    cov, texts = np.asarray(cov_cc, np.float64), np.asarray(texts_dmc, np.float64)
+    total, basis_dmc = np.trace(cov), np.zeros(texts.shape)
+    if not total > 0:
+        return np.zeros(texts.shape[:2])
+    for step in range(texts.shape[1]):
+        before_djc, residual_dc = basis_dmc[:, :step], texts[:, step]
+        for _ in range(2):  # twice, because once loses digits when little is left
+            residual_dc = residual_dc - np.einsum("djc,djb,db->dc", before_djc, before_djc, residual_dc, optimize=True)
+        norm_d1 = np.linalg.norm(residual_dc, axis=1, keepdims=True)
+        new_d1 = norm_d1 > SPANNED * np.linalg.norm(texts[:, step], axis=1, keepdims=True)
+        basis_dmc[:, step] = np.where(new_d1, residual_dc / np.where(new_d1, norm_d1, 1), 0)
+    return np.einsum("dmc,cb,dmb->dm", basis_dmc, cov, basis_dmc, optimize=True) / total
+
+
+def best_explained(cov_cc: np.ndarray, picks: int) -> np.ndarray:
+    """(m,) cumulative fractions of the variance along the first m principal components: no directions reach more."""
+    variance_c = np.maximum(np.linalg.eigvalsh(np.asarray(cov_cc, np.float64))[::-1], 0)
+    return np.cumsum(variance_c)[:picks] / (variance_c.sum() or 1.0)
 
 
 def _orthogonal_part(x_c: np.ndarray, basis_cj: np.ndarray) -> np.ndarray:

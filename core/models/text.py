@@ -5,7 +5,9 @@ token, so what follows that token cannot matter: dropping the padding columns is
 """
 
 import threading
+import unicodedata
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,26 @@ class TextTower:
         out[order] = torch.cat(rows)
         return torch.nn.functional.normalize(out, dim=-1).cpu().numpy()
 
+    def unseen_words(self, text: str) -> tuple[str, ...]:
+        """The words of `text` that training never met, as far as the weights tell: those with a token whose embedding
+        is zero in every entry, so that the token adds nothing of its own. Trained tables have no such rows but where
+        the vocabulary was larger than the training texts' (the demo models); then, and for other tokenizers than
+        CLIP's, this is empty."""
+        if not self._empty_tokens:
+            return ()
+        pieces = "".join(" " if _punctuation(c) else c for c in text).split()
+        words = dict.fromkeys(word for piece in pieces if (word := piece.strip("'’")))
+        rows = self._tokenizer(list(words)).tolist() if words else []
+        return tuple(word for word, row in zip(words, rows, strict=True) if self._empty_tokens & set(row))
+
+    @cached_property
+    def _empty_tokens(self) -> frozenset[int]:
+        """Ids of tokens with a zero embedding, less the one of padding."""
+        table = getattr(self._encode.clip, "token_embedding", None)
+        if table is None or not self._shorten:
+            return frozenset()
+        return frozenset((table.weight == 0).all(1).nonzero().ravel().tolist()) - {0}
+
     def _run(self, tokens: Tensor, length: int) -> Tensor:
         with self._lock:
             if not self._shorten:
@@ -75,3 +97,7 @@ def _is_causal(clip: nn.Module) -> bool:
     mask = getattr(clip, "attn_mask", None)
     reads_end = getattr(clip, "text_pool_type", None) == "argmax"
     return reads_end and mask is not None and bool(torch.isinf(mask.float().triu(1)[0, 1:]).all())
+
+
+def _punctuation(c: str) -> bool:
+    return unicodedata.category(c).startswith("P") and c not in "'’"

@@ -2,6 +2,7 @@
 
 from core.store.answers import (
     Ablation,
+    Baseline,
     Ends,
     Facts,
     Grid,
@@ -24,6 +25,7 @@ from core.store.store import Store
 
 __all__ = [
     "Ablation",
+    "Baseline",
     "Ends",
     "Facts",
     "Grid",

@@ -119,6 +119,26 @@ class HeadAnswer:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What a head's texts are to be measured against: fractions of its variance, together, for the first m + 1 of them.
+
+    `random_m` texts drawn from the pool by chance, without repeats, and projected out one after the other like
+    TextSpan's: the mean of `draws` draws that are the same for every head and every time; `low_m` and `high_m` the
+    least and the most of any draw. `best_m` principal components: no directions explain more. A head writes into
+    `dimensions`, so as many texts as that reach 1 whatever they say. Population: all ok images.
+    """
+
+    random_m: np.ndarray
+    low_m: np.ndarray
+    high_m: np.ndarray
+    best_m: np.ndarray
+    draws: int
+    pool_texts: int
+    dimensions: int
+    population: Population
+
+
+@dataclass(frozen=True)
 class Hit:
     """An image with its score, and the near-duplicates that were folded into it."""
 

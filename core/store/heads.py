@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 from core.bundle.read import Bundle
 from core.errors import AddressError, InputError
 from core.ids import Head, parse
-from core.methods.textspan import textspan
+from core.methods.textspan import best_explained, explained_in_order, textspan
 from core.store import answers as a
 
 _LABEL = 60  # characters
 _LABEL_TEXTS = 3
+_DRAWS = 20  # of random texts: their mean is then known to a percent or two
 _MEASURES = {
     "share": ("Share of output variance", "Covariance of what the head writes with the representation, as a fraction "
               "of the representation's variance. All parts together give 1; one may be negative."),
@@ -43,7 +45,7 @@ class HeadTable:
             bundle=f["id"],
             created=f["created"],
             command=f["command"],
-            model=model["name"],
+            model=shown_name(model["name"]),
             pretrained=model["pretrained"],
             random_weights=model["random_weights"],
             tower=model["tower"],
@@ -99,6 +101,26 @@ class HeadTable:
         i, h = self.at(address)
         norms = tuple(zip(self.levels.tolist(), map(float, self._array("norm_quantiles")[i, h]), strict=True))
         return a.HeadAnswer(self._summary(i, h), self._texts(i, h), norms, self.everyone)
+
+    def baseline(self, address: str | Head) -> a.Baseline:
+        """What the head's texts are to be measured against: as many random texts, and as many directions at best."""
+        i, h = self.at(address)
+        picks, pool = int((self._array("text_index")[i, h] >= 0).sum()), len(self._pool)
+        cov_cc = np.asarray(self._array("cov")[i, h], np.float64)
+        drawn_dm = np.stack([np.random.default_rng(seed).choice(pool, picks, replace=False) for seed in range(_DRAWS)])
+        rows, back = np.unique(drawn_dm, return_inverse=True)  # ascending, so that a large pool is read in one pass
+        texts_wc = self._array("text_embeddings")[rows] @ self._array("basis")[i, h]
+        explained_dm = explained_in_order(cov_cc, texts_wc[back.reshape(drawn_dm.shape)]).cumsum(-1)
+        return a.Baseline(
+            random_m=explained_dm.mean(0),
+            low_m=explained_dm.min(0),
+            high_m=explained_dm.max(0),
+            best_m=best_explained(cov_cc, picks),
+            draws=_DRAWS,
+            pool_texts=pool,
+            dimensions=len(cov_cc),
+            population=self.everyone,
+        )
 
     def direction(self, i: int, h: int, direction: int | np.ndarray) -> np.ndarray:
         """Qᵀt (c,) of a pick or of a text's embedding."""
@@ -238,7 +260,16 @@ class HeadTable:
         return a.Relabelled(self.address(i, h), tuple(made), before, changed)
 
 
+def shown_name(model: str) -> str:
+    """A model's name; of one that was loaded from a folder, the folder's own name and not its place on the machine."""
+    placed = PurePosixPath(model).is_absolute() or PureWindowsPath(model).drive or model.startswith((".", "~"))
+    return PureWindowsPath(model).name or model if placed else model  # a Windows path takes both kinds of slash
+
+
 def short_label(texts: Sequence[str]) -> str:
-    """The first texts on one short line."""
+    """The first texts on one short line, cut between words."""
     line = "; ".join(texts)
-    return line if len(line) <= _LABEL else line[: _LABEL - 1].rstrip() + "…"
+    if len(line) <= _LABEL:
+        return line
+    whole = line[:_LABEL].rpartition(" ")[0]  # one character less than allowed at least: the ellipsis takes it
+    return (whole or line[: _LABEL - 1]).rstrip(" ;,") + "…"

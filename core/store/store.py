@@ -101,6 +101,10 @@ class Store:
         """Its texts, with explained variance, mean, spread and quantiles of their scores."""
         return self.head_table.head(address)
 
+    def baseline(self, address: str | Head) -> a.Baseline:
+        """How much of its variance as many texts taken at random explain, and as many directions at best."""
+        return self.head_table.baseline(address)
+
     def ends(self, address: str | Head, direction: Direction = 0, k: int = 24, fold: bool = True) -> a.Ends:
         """The k images of largest and of smallest ⟨c, t⟩, near-duplicates folded. For a pick these are the stored ones
         (as many as were kept), for any other text the head's index is searched."""

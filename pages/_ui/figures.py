@@ -58,6 +58,11 @@ def show(figure: go.Figure, name: str, *, height: int = 360, on_select: Callable
 def table(rows: pd.DataFrame, name: str, *, columns: Mapping[str, Any] | None = None) -> None:
     """A table, sortable, with a CSV button that gives all of it with full precision."""
     st.dataframe(rows, hide_index=True, column_config=dict(columns or {}), key=f"table-{name}")
+    csv(rows, name)
+
+
+def csv(rows: pd.DataFrame, name: str) -> None:
+    """The button that gives a table as CSV."""
     st.download_button(
         "CSV",
         data=lambda: rows.to_csv(index=False).encode(),  # made when asked for, not at each run

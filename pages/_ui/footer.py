@@ -12,6 +12,12 @@ def warn_if_random(facts: Facts) -> None:
         st.error("**RANDOM WEIGHTS** · this model was never trained: nothing on this page means anything.", icon="🎲")
 
 
+def told(facts: Facts) -> str:
+    """A bundle in a line, for lists; plain text."""
+    weights = ", random weights" if facts.random_weights else ""
+    return f"{facts.model}{weights}, {count(facts.ok, 'image')} of the data set {facts.data}, made {facts.created[:10]}"
+
+
 def draw(facts: Facts) -> None:
     """Below the page."""
     st.divider()

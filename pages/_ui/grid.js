@@ -1,4 +1,5 @@
-// Draws rows of {id, src, alt, caption, overlay}. Everything from Python is set as an attribute or as text: no HTML.
+// Draws rows of {id, src, alt, caption, overlay, href}. Everything from Python is set as an attribute or as text: no HTML.
+// A row with an address is a link to it; one without is a button that tells Python.
 function picture(address, alt, name) {
   const image = document.createElement("img");
   image.src = address;
@@ -9,11 +10,17 @@ function picture(address, alt, name) {
 }
 
 function cell(row, selected, choose) {
-  const button = document.createElement("button");
-  button.type = "button";
+  const button = document.createElement(row.href ? "a" : "button");
+  if (row.href) {
+    button.href = row.href;
+    button.dataset.inside = "";
+  } else {
+    button.type = "button";
+    button.setAttribute("aria-pressed", String(row.id === selected));
+    button.onclick = () => choose(row.id);
+  }
   button.className = "cell";
   button.dataset.id = row.id;
-  button.setAttribute("aria-pressed", String(row.id === selected));
   button.title = row.alt;
   const frame = document.createElement("span");
   frame.className = "frame";
@@ -32,7 +39,6 @@ function cell(row, selected, choose) {
     caption.textContent = row.caption;
     button.append(caption);
   }
-  button.onclick = () => choose(row.id);
   return button;
 }
 

@@ -33,12 +33,14 @@ def images(
     size: int = 112,
     label: str = "Images",
     on_click: Callable[[int], None] | None = None,
+    href: Callable[[int], str] | None = None,
 ) -> int | None:
     """Draw thumbnails of a bundle's images, `size` px wide, and return the id clicked in this run, else None.
 
     `captions` (under each image) and `alts` (default: its caption, else "image 17") go with `ids`. `overlays` maps an
     id to the address or data URI of a picture laid over it, such as a heatmap with transparency. `on_click` is called
-    with the id before the script runs again: the place to change the selection (`lambda i: chosen.go(image=i)`).
+    with the id before the script runs again: the place to change the selection (`lambda i: chosen.go(image=i)`). With
+    `href` the images are links to the address it gives for an id, such as `links.href("image", image=17)`.
     Negative ids (the bundle's -1 for "fewer than that") are left out.
     """
     rows = [
@@ -48,6 +50,7 @@ def images(
             "caption": captions[i] if captions else "",
             "alt": (alts[i] if alts else captions[i] if captions else "") or f"image {int(image)}",
             "overlay": (overlays or {}).get(int(image), ""),
+            "href": href(int(image)) if href else "",
         }
         for i, image in enumerate(ids)
         if image >= 0
@@ -64,7 +67,7 @@ def draw(
     label: str = "Images",
     on_click: Callable[[int], None] | None = None,
 ) -> int | None:
-    """The same for pictures of any origin: rows of id, src, caption, alt and overlay (an upload with its heatmaps)."""
+    """The same for pictures of any origin: rows of id, src, caption, alt, overlay and, for links, href."""
     known = {row["id"] for row in rows}
 
     def clicked() -> None:

@@ -1,4 +1,7 @@
-"""A head's images: both ends of a text, rows by quantile, and the images alike to a chosen one."""
+"""A head's images: both ends of a text, rows by quantile, and the images alike to a chosen one.
+
+Each returns what it drew, for the page's data.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +10,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.store import HeadAnswer, Histogram, Hit, Neighbours
-from pages._ui import figures, grid, heads_maps, states
+from pages._ui import figures, grid, heads_maps, overview_entry, selection, states
+from pages._ui.heads_maps import Overlays
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
 from pages._ui.words import count, plain
@@ -16,84 +20,96 @@ SHOWN = 20
 PER_ROW = 6
 
 
-def ends(opened: Opened, chosen: Chosen[Any], answer: HeadAnswer, pick: int) -> None:
+def ends(opened: Opened, chosen: Chosen[Any], answer: HeadAnswer, pick: int) -> dict[str, Any]:
     """The images of largest and of smallest score, apart."""
     address = answer.summary.address
     found = opened.store.ends(address, pick, SHOWN)
     hits = (found.plus, found.minus)
-    overlays = heads_maps.overlays(opened, chosen.view, answer.texts[pick].text, [h for end in hits for h in end])
     st.caption(plain(f"Under each image ⟨c, t⟩, what this head adds to its cosine with the text; {found.population}."))
+    overlays = heads_maps.over(opened, chosen.view, answer.texts[pick].text, [h for end in hits for h in end])
     for sign, title, end in (("plus", "+ end", found.plus), ("minus", "− end", found.minus)):
         st.markdown(f"**{title}**: {'largest' if sign == 'plus' else 'smallest'} scores")
         row(opened, chosen, end, f"heads-{sign}", title, overlays)
     folded = sum(len(hit.folded) for end in hits for hit in end)
     if folded:
         st.caption(plain(f"{count(folded, 'near-duplicate')} (cosine above {found.fold_above}) shown once, marked +n."))
-    figures.show(histogram(opened.store.histogram(address, pick)), f"scores-{address.replace('.', '-')}", height=230)
     everyone = opened.store.histogram(address, pick)
+    figures.show(histogram(everyone), f"scores-{address.replace('.', '-')}", height=230)
     st.caption(plain(f"Scores {everyone.population}: mean {everyone.mean:.4f}, deviation {everyone.std:.4f}."))
+    return {"ends": found, "histogram": everyone, "heatmaps": overlays.maps}
 
 
-def intervals(opened: Opened, chosen: Chosen[Any], answer: HeadAnswer, pick: int) -> None:
+def intervals(opened: Opened, chosen: Chosen[Any], answer: HeadAnswer, pick: int) -> dict[str, Any]:
     """A row of images for each quantile interval of the score, the highest first."""
     found = opened.store.intervals(answer.summary.address, pick, PER_ROW)
     hits = [hit for interval in found.rows for hit in interval.hits]
-    overlays = heads_maps.overlays(opened, chosen.view, answer.texts[pick].text, hits)
     st.caption(
         plain(f"Some images of each quantile interval, drawn at random but always the same; {found.population}.")
     )
+    overlays = heads_maps.over(opened, chosen.view, answer.texts[pick].text, hits)
     for n, interval in enumerate(found.rows):
         levels = f"{interval.low_level:.0%} to {interval.high_level:.0%}"
-        st.markdown(f"**{levels}**")
         scores = f"scores {interval.low:.4f} to {interval.high:.4f}; {count(interval.count, 'image')}"
-        st.caption(plain(f"{scores}, {found.sentence(interval)}"))
+        st.markdown(f"**{levels}**  \n:small[:gray[{plain(f'{scores}, {found.sentence(interval)}')}]]")
         row(opened, chosen, interval.hits, f"heads-interval-{n}", levels, overlays, size=84)
+    return {"intervals": found, "heatmaps": overlays.maps}
 
 
-def alike(opened: Opened, chosen: Chosen[Any], answer: HeadAnswer, pick: int) -> None:
+def alike(opened: Opened, chosen: Chosen[Any], answer: HeadAnswer, pick: int) -> dict[str, Any]:
     """The images nearest to the chosen one in this head's sense, beside those nearest by the whole representation."""
     image = chosen.view.image
     if image is None:
         states.empty("No image is chosen", "Choose one: click on a thumbnail at either end or in a quantile row.")
-        return
+        return {}
     info = opened.store.image(image)
     pair = opened.store.similar_in_head(answer.summary.address, image, SHOWN), opened.store.similar(image, SHOWN)
     every = [Hit(image, 0.0), *pair[0].hits, *pair[1].hits]
-    overlays = heads_maps.overlays(opened, chosen.view, answer.texts[pick].text, every)
-    left, right = st.columns([1, 3], vertical_alignment="center")
-    with left:
-        row(opened, chosen, (Hit(image, 0.0),), "heads-chosen", "The chosen image", overlays, captions=[""])
-    right.markdown(f"**Image {image}**  \n{plain(info.path)}")
+    overlays = heads_maps.over(opened, chosen.view, answer.texts[pick].text, every)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        with st.container(width=112):
+            row(opened, chosen, (Hit(image, 0.0),), "heads-chosen", "The chosen image", overlays, captions=[""])
+        with st.container(width="stretch", gap="xsmall"):
+            st.markdown(f"**Image {image}**" + (f", {plain(info.label)}" if info.label else ""))
+            st.caption(plain(info.path))
+            page = overview_entry.target("image", "Image")
+            st.page_link(
+                page, label="What happens in it", icon=":material/image:", query_params=selection.query(image=image)
+            )
     both = {hit.image_id for hit in pair[0].hits} & {hit.image_id for hit in pair[1].hits}
+    st.caption(f"{len(both)} of the {len(pair[0].hits)} images of one side are on the other, too.")
     titles = f"In the sense of {answer.summary.address}", "By the whole representation"
     for n, (side, title, found) in enumerate(zip(st.columns(2, gap="small"), titles, pair, strict=True)):
         with side:
             neighbours(opened, chosen, found, title, f"heads-alike-{n}", overlays)
-    st.caption(f"{len(both)} of the {len(pair[0].hits)} images of one side are on the other, too.")
+    return {"chosen": info, "in_head": pair[0], "by_representation": pair[1], "heatmaps": overlays.maps}
 
 
 def neighbours(
-    opened: Opened, chosen: Chosen[Any], found: Neighbours, title: str, key: str, overlays: dict[int, str]
+    opened: Opened, chosen: Chosen[Any], found: Neighbours, title: str, key: str, overlays: Overlays
 ) -> None:
     """One side, with what its numbers are."""
-    st.markdown(f"**{plain(title)}**")
+    st.markdown(f"**{plain(title)}**  \n:small[:gray[{plain(found.measure)}]]  \n:small[:gray[{found.population}]]")
     row(opened, chosen, found.hits, key, title, overlays, size=76)
-    st.caption(plain(f"{found.measure}; {found.population}"))
 
 
 def row(
-    opened: Opened, chosen: Chosen[Any], hits: Sequence[Hit], key: str, label: str, overlays: dict[int, str],
+    opened: Opened, chosen: Chosen[Any], hits: Sequence[Hit], key: str, label: str, overlays: Overlays,
     *, size: int = 100, captions: Sequence[str] | None = None,
 ) -> None:  # fmt: skip
     """Images with their scores; a click chooses one and shows what is alike to it."""
-    shown = captions or [f"{hit.score:.4f}" + (f" +{len(hit.folded)}" if hit.folded else "") for hit in hits]
+    digits = 3 if overlays.own and overlays.maps else 4  # two numbers under an image have room for fewer
+    scores = [f"{hit.score:.{digits}f}" + (f" +{len(hit.folded)}" if hit.folded else "") for hit in hits]
+    shown = [
+        f"{text}{overlays.note(hit.image_id, alone=len(hits) == 1)}".strip()
+        for hit, text in zip(hits, captions or scores, strict=True)
+    ]
     grid.images(
         opened,
         [hit.image_id for hit in hits],
         key=key,
         captions=shown,
         alts=[f"image {hit.image_id}, {caption}".rstrip(", ") for hit, caption in zip(hits, shown, strict=True)],
-        overlays=overlays,
+        overlays=overlays.row([hit.image_id for hit in hits]),
         selected=chosen.view.image,
         size=size,
         label=label,

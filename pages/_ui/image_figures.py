@@ -1,6 +1,6 @@
 """Drawings of the Image page: heatmaps over the picture, the waterfall, the scores, heads by tokens.
 
-Blue adds to a cosine and red takes away, in every drawing. Prompts are cut and escaped: Plotly reads some HTML.
+Blue adds to a cosine and orange takes away, in every drawing. Prompts are cut and escaped: Plotly reads some HTML.
 """
 
 import html
@@ -17,12 +17,14 @@ from pages._ui.thumbs import data_uri
 if TYPE_CHECKING:
     from core.explain import Budget, PromptScore, TokenMatrix
 
-PLUS, MINUS, WHOLE = "#2f6fa7", "#d1495b", "#8a8f94"
+PLUS, MINUS, WHOLE = "#1769d6", "#d95f0e", "#8a8f94"
+_NONE = "rgba(128,128,128,0)"  # of a map where nothing is added, on a light page as on a dark one
 
 
 def picture(view_yx3: np.ndarray, side: int) -> str:
-    """What the model saw as a data URI, at most `side` pixels wide, at least its own size when it is smaller."""
-    image = Image.fromarray(view_yx3)
+    """What the model saw as a data URI to lay maps over, at most `side` pixels wide: in grey, or blue patches would be
+    lost in a blue sky."""
+    image = Image.fromarray(view_yx3).convert("L")
     if max(image.size) > side:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = io.BytesIO()
@@ -31,11 +33,11 @@ def picture(view_yx3: np.ndarray, side: int) -> str:
 
 
 def overlay(map_yx: np.ndarray, opacity: float, largest: float | None = None) -> str:
-    """A signed map as a transparent PNG, + blue, - red; full `opacity` (0 to 1) at `largest` (default: its own)."""
+    """A signed map as a transparent PNG, + blue, - orange; full `opacity` (0 to 1) at `largest` (default: its own)."""
     scale = largest or float(np.abs(map_yx).max()) or 1.0
     strength = np.clip(np.abs(map_yx) / scale, 0, 1)
     rgba = np.zeros((*map_yx.shape, 4), np.uint8)
-    rgba[..., :3] = np.where((map_yx >= 0)[..., None], _rgb("#1769d6"), _rgb("#d61f2c"))
+    rgba[..., :3] = np.where((map_yx >= 0)[..., None], _rgb(PLUS), _rgb(MINUS))
     rgba[..., 3] = np.round(255 * opacity * strength)
     rows, columns = map_yx.shape
     # patches stay patches: a smooth map would promise a resolution that is not there
@@ -43,6 +45,19 @@ def overlay(map_yx: np.ndarray, opacity: float, largest: float | None = None) ->
     out = io.BytesIO()
     shown.save(out, "PNG")
     return data_uri(out.getvalue())
+
+
+def legend(largest: float) -> str:
+    """The scale of an overlay as HTML: its colours and its numbers, nothing else."""
+    bar = (
+        "display: inline-block; width: min(200px, 40%); height: 10px; border-radius: 3px; margin: 0 8px; "
+        f"border: 1px solid rgba(128, 128, 128, 0.5); background: linear-gradient(90deg, {MINUS}, {_NONE}, {PLUS})"
+    )
+    ends = f"−{largest:.2g}", f"+{largest:.2g}"
+    return (
+        f'<div style="font-size: 0.8rem" role="img" aria-label="Orange is {ends[0]}, blue is {ends[1]}">'
+        f'{ends[0]}<span style="{bar}"></span>{ends[1]}</div>'
+    )
 
 
 def short(text: str, limit: int = 42) -> str:
@@ -107,7 +122,7 @@ def tokens(matrix: "TokenMatrix") -> go.Figure:
             x=list(range(len(names))),
             y=list(matrix.addresses),
             customdata=np.broadcast_to(np.array(names, object), score_nt.shape),
-            colorscale=[[0, MINUS], [0.5, "#f3f1ee"], [1, PLUS]],
+            colorscale=[[0, MINUS], [0.5, _NONE], [1, PLUS]],
             zmin=-largest,
             zmax=largest,
             hovertemplate="%{y}, %{customdata}: %{z:+.5f}<extra></extra>",
@@ -117,10 +132,13 @@ def tokens(matrix: "TokenMatrix") -> go.Figure:
     step = matrix.grid[1]
     figure.update_xaxes(
         tickvals=[0, *(1 + step // 2 + step * r for r in range(matrix.grid[0]))],  # the middle of each row
-        ticktext=["class", *(f"row {r + 1}" for r in range(matrix.grid[0]))],
-        title="token",
+        ticktext=["class", *map(str, range(1, matrix.grid[0] + 1))],
+        tickangle=0,
+        title="token: the class token, then the patches row by row",
     )
     figure.update_yaxes(autorange="reversed", type="category", dtick=1 if len(score_nt) < 33 else None)
+    figure.update_xaxes(showgrid=False, zeroline=False)
+    figure.update_yaxes(showgrid=False)
     return figure
 
 

@@ -1,6 +1,6 @@
 """The visitor's prompts: a text area whose lines are in the URL, and which of them the page explains."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -8,6 +8,10 @@ from core.errors import InputError
 from pages._ui import states
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
+from pages._ui.words import plain
+
+if TYPE_CHECKING:
+    from core.explain import Explainer
 
 MAX_LINES = 40
 MAX_CHARACTERS = 1_000
@@ -15,6 +19,7 @@ MAX_TOTAL = 8_000
 """Characters of all prompts together: they are in the address, and proxies cut addresses that are longer."""
 _NOTICE = "_prompts_notice"
 _NOTHING = "nothing"
+_WORDS_SHOWN = 12
 
 
 def start(opened: Opened, image: int | None) -> tuple[str, ...]:
@@ -67,6 +72,19 @@ def area(chosen: Chosen[Any], prompts: tuple[str, ...]) -> None:
     )
     if sentence := st.session_state.pop(_NOTICE, None):
         states.problem(sentence)
+
+
+def unseen(explainer: "Explainer", prompts: tuple[str, ...]) -> None:
+    """A sentence under the prompts if the model's own weights tell that it was never trained on some of their words."""
+    words = explainer.unseen_words(prompts)
+    if words:
+        shown = ", ".join(f"“{plain(word, 40)}”" for word in words[:_WORDS_SHOWN])
+        more = f" and {len(words) - _WORDS_SHOWN:,} more" if len(words) > _WORDS_SHOWN else ""
+        say = "this word says" if len(words) == 1 else "these words say"
+        st.caption(
+            f":material/info: {plain(explainer.model.name)} never met {shown}{more} in its training: {say} nothing to "
+            "it, and what stands here comes from the rest of the prompt."
+        )
 
 
 def explained(chosen: Chosen[Any], prompts: tuple[str, ...], contrast: bool) -> tuple[str, str | None]:

@@ -3,19 +3,39 @@
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core.store import HeadSummary
-from pages._ui import figures, grid, selection
+from pages._ui import figures, grid, live, resources, selection, states
 from pages._ui import image_figures as drawing
 from pages._ui.image_prompts import explained
-from pages._ui.image_source import Shown
+from pages._ui.image_source import Shown, Source
+from pages._ui.overview_entry import target
 from pages._ui.selection import Chosen
 from pages._ui.words import plain
 
 Prompts = tuple[str, ...]
-_SCALE = "Blue adds, red takes away."
+_SCALE = "Blue adds, orange takes away."
+
+
+def wait(opened: resources.Opened, model: live.Status) -> None:
+    """Instead of a section: the model is being loaded, and the page comes by itself when it is; or why it cannot be."""
+    if model.state == "failed":
+        states.problem(f"What this section shows needs the live model. {model.reason}")
+    else:
+        _loading(opened)
+
+
+@st.fragment(run_every=1)
+def _loading(opened: resources.Opened) -> None:
+    model = resources.explainer_status(opened)
+    if model.state != "loading":
+        st.rerun()
+    name = plain(opened.store.facts().model)
+    st.status(f"Loading the model {name}, {model.seconds:.0f} s", state="running")
+    st.caption("Your choices on this page count already; what the model makes of them comes here when it is ready.")
 
 
 def scores(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
@@ -32,7 +52,7 @@ def scores(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
     best = max(rows, key=lambda row: row.cosine)
     st.caption(
         f"Of these {len(rows):,} prompts it is nearest to “{plain(best.prompt, 80)}”: cosine {best.cosine:+.4f}, "
-        f"{best.probability:.1%} by the softmax over these prompts alone, with the model's own temperature."
+        f"{best.probability:.2%} by the softmax over these prompts alone, with the model's own temperature."
     )
     figures.table(pd.DataFrame([asdict(row) for row in rows]), "image-scores")
     return rows
@@ -81,9 +101,9 @@ def where(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
         f"The heads of {layers} add **{found.score:+.4f}** to the {what}; **{found.class_token_share:.1%}** of their "
         "absolute sum stays with the class token and is on no patch."
     )
-    unit = "in units of the cosine" if view.normalise == "raw" else "divided by each layer's largest, so in no unit"
-    strongest = float(abs(found.total_yx).max())
-    st.caption(f"{_SCALE} Full colour is ±{strongest:.4f} on one patch, {unit}.")
+    unit = "in units of the cosine" if view.normalise == "raw" else "each layer divided by its largest, so in no unit"
+    st.html(drawing.legend(float(abs(found.total_yx).max())))
+    st.caption(f"{_SCALE} A patch at a time, {unit}; full colour is the strongest patch.")
     if len(found.layers) > 1:
         small = drawing.picture(shown.trace.view_yx3, 160)
         top = float(abs(found.layer_lyx).max())
@@ -94,16 +114,19 @@ def where(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
         ]
         st.markdown("**By layer**, on one scale")
         grid.draw(rows, key="image-layers", size=128, label="Heatmaps by layer")
+        st.html(drawing.legend(top))
     return found
 
 
 def budget(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
     text, _ = explained(chosen, prompts, contrast=False)
     found = shown.explainer.budget(shown.trace, text)
-    left, middle, right = st.columns(3)
-    left.metric("Sum of the parts", f"{found.total:.5f}", help="All parts of the encoder, read along the text.")
-    middle.metric("Cosine", f"{found.cosine:.5f}", help="Of the encoder's own output with the text.")
-    right.metric("Residual", f"{found.residual:+.1e}", help="Sum less cosine: rounding, if the decomposition is right.")
+    with st.container(horizontal=True, gap="large"):
+        width: Any = {"width": "content"}
+        st.metric("Sum of the parts", f"{found.total:.5f}", help="All parts, read along the text.", **width)
+        st.metric("True cosine", f"{found.cosine:.5f}", help="Of the encoder's own output with the text.", **width)
+        rest = "Sum less cosine: rounding, if the decomposition is right."
+        st.metric("Residual", f"{found.residual:+.1e}", help=rest, **width)
     figures.show(drawing.waterfall(found), "image-budget", height=440)
     st.caption(
         f"One image, one text, {len(found.rows):,} parts; a layer's heads are drawn as one and listed below. "
@@ -119,14 +142,14 @@ def heads(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
     found = shown.explainer.heatmap(shown.trace, text)
     known: dict[str, HeadSummary] = {head.address: head for head in shown.opened.store.heads()}
     small = drawing.picture(shown.trace.view_yx3, 160)
+    map_iyx = [found.head_lhyx[found.layers.index(head.layer), int(head.address.rpartition("H")[2])] for head in ranked]
+    top = float(abs(found.head_lhyx).max())
     rows = []
     for i, head in enumerate(ranked):
-        number = int(head.address.rpartition("H")[2])
-        map_yx = found.head_lhyx[found.layers.index(head.layer), number]
         label = known[head.address].label if head.address in known else ""
         rows.append(
-            {"id": i, "src": small, "overlay": drawing.overlay(map_yx, 0.8), "alt": f"{head.address}: {label}"}
-            | {"caption": f"{head.address} {head.value:+.3f} {label}"}
+            {"id": i, "src": small, "overlay": drawing.overlay(map_iyx[i], 0.8, None if chosen.view.own else top)}
+            | {"caption": f"{head.address} {head.value:+.3f}\n{label}", "alt": f"{head.address}: {label}"}
         )
     at = next((i for i, head in enumerate(ranked) if head.address == chosen.view.head), 0)
     chosen_head = ranked[at]
@@ -139,8 +162,20 @@ def heads(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
         if summary is not None:
             texts = " · ".join(plain(each, 90) for each in summary.texts[:4])
             st.caption(f"Its texts, over {shown.opened.store.facts().ok:,} images: {texts}")
-            address = selection.href("heads", head=chosen_head.address)
-            st.link_button(f"Open {chosen_head.address} on the Heads page", address, icon=":material/arrow_forward:")
+            st.page_link(
+                target("heads", "Heads"),
+                label=f"Open {chosen_head.address} on the Heads page",
+                icon=":material/arrow_forward:",
+                query_params=selection.query(head=chosen_head.address, image=shown.source.image),
+            )
+    st.toggle(
+        "Each map on its own scale",
+        help="Off: one scale for all, so that heads that add much and little differ. On: each map's strongest patch in "
+        "full colour, however little it is.",
+        **chosen.bound("own"),
+    )
+    if not chosen.view.own:
+        st.html(drawing.legend(top))
     grid.draw(
         rows,
         key="image-heads",
@@ -149,7 +184,11 @@ def heads(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
         label="Heads by what they add",
         on_click=lambda i: chosen.go(head=ranked[i].address),
     )
-    st.caption(f"The largest first; each map on its own scale. {_SCALE} Choose a head for its texts.")
+    scaled = "Each map has its own scale" if chosen.view.own else f"One scale for all {len(ranked)} maps"
+    st.caption(
+        f"The head that adds most first; under each what it adds to the cosine, and its label. {_SCALE} {scaled}. "
+        "Choose a head for its texts."
+    )
     return ranked
 
 
@@ -160,22 +199,28 @@ def tokens(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
     figures.show(drawing.tokens(found), "image-tokens", height=min(1100, 120 + 18 * count))
     own = float(abs(found.score_nt[:, 0]).sum() / (abs(found.score_nt).sum() or 1))
     st.caption(
-        f"{count:,} heads by {found.score_nt.shape[1]:,} tokens, in units of the cosine. {_SCALE} The scale ends at "
-        f"the top patch; the class token, first, carries {own:.0%} of the absolute sum. A row's sum is the head's bar."
+        f"{count:,} heads by {found.score_nt.shape[1]:,} tokens, in units of the cosine. {_SCALE} The scale ends "
+        f"at the top patch; the class token, first, carries {own:.1%} of the absolute sum. A row sums to what the head "
+        "adds."
     )
     return found
 
 
-def similar(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
-    found = shown.opened.store.similar(shown.image if shown.image is not None else shown.trace.unit_o, 24)
+def similar(source: Source, to: int | np.ndarray, chosen: Chosen[Any]) -> Any:
+    """The images of the bundle nearest to one of its own, by id, or to a representation."""
+    found = source.opened.store.similar(to, 24)
+    labels = [source.opened.store.image(hit.image_id).label or "" for hit in found.hits]
     grid.images(
-        shown.opened,
+        source.opened,
         [hit.image_id for hit in found.hits],
-        captions=[f"{hit.score:.3f}" for hit in found.hits],
-        alts=[f"image {hit.image_id}" for hit in found.hits],
+        captions=[f"{hit.score:.3f} {label}" for hit, label in zip(found.hits, labels, strict=True)],
+        alts=[f"image {hit.image_id}, {label}" for hit, label in zip(found.hits, labels, strict=True)],
         key="image-similar",
         label="Most similar images",
         on_click=lambda image: chosen.go(image=image, upload=None),
     )
-    st.caption(f"The nearest {plain(found.population)}, by {plain(found.measure)}. Choose one to look at it here.")
+    st.caption(
+        f"The {len(found.hits)} nearest {plain(found.population)}, by {plain(found.measure)}, which stands under each. "
+        "Choose one to look at it here."
+    )
     return found

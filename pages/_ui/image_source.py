@@ -1,38 +1,64 @@
-"""Which picture the Image page is about: an upload or an image of the bundle, read by the live model."""
+"""Which picture the Image page is about: an upload or an image of the bundle, seen first and then read by the model."""
 
+import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
+from PIL import Image
 
-from core.errors import InputError, UnitscopeError
+from core.errors import InputError
 from core.images import decode
-from pages._ui import keys, resources, states, uploads
-from pages._ui.selection import Chosen
+from pages._ui import resources, states, thumbs, uploads
 from pages._ui.words import plain
 
 if TYPE_CHECKING:
     from core.explain import Explainer, ImageTrace
 
-_TRACES = "_image_traces"
-_NOTICE = "_image_notice"
+_SEEN, _TRACES = "_image_seen", "_image_traces"
 _KEPT_TRACES = 8
+_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture that no model has read yet: `address` is for an <img>, `title` plain text, `width` and `height` of the
+    file. One of `image` (of the bundle) and `upload` is set."""
+
+    opened: resources.Opened
+    title: str
+    address: str
+    width: int
+    height: int
+    image: int | None = None
+    upload: str | None = None
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The picture and the model that read it. `title` is plain text."""
+    """The picture, the model that read it, and what it read."""
 
-    opened: resources.Opened
+    source: Source
     explainer: "Explainer"
     trace: "ImageTrace"
-    title: str
-    image: int | None
+
+    @property
+    def opened(self) -> resources.Opened:
+        return self.source.opened
 
 
-def read(opened: resources.Opened, image: int | None, upload: str | None) -> Shown | None:
-    """The upload, or else the image, through the model. None, and a sentence drawn, if the upload is not here."""
-    title, data = _bytes(opened, image, upload)
+def look(opened: resources.Opened, image: int | None, upload: str | None) -> Source | None:
+    """The upload, or else the image; needs no model. None, and a sentence drawn, if the upload is not here."""
+    if not upload:
+        info = opened.store.image(int(image or 0))
+        if not info.ok:
+            raise InputError(f"Image {image} of this bundle could not be decoded ({info.status}): choose another.")
+        label = f", {info.label}" if info.label else ""
+        title = f"image {info.image_id:,} of the bundle{label}"
+        address = thumbs.source(opened, info.image_id)
+        return Source(opened, title, address, info.width or 0, info.height or 0, image=info.image_id)
+    data = uploads.get(upload)
     if data is None:
         states.empty(
             "This upload is not here",
@@ -40,107 +66,49 @@ def read(opened: resources.Opened, image: int | None, upload: str | None) -> Sho
             f"{uploads.KEEP_DAYS} days. Upload the same file again and this link shows the same view.",
         )
         return None
-    explainer = resources.explainer(opened)
-    # the model's input and little else: a rerun neither decodes nor resizes again
+    # small and decoded once: a rerun does neither again
+    seen = st.session_state.setdefault(_SEEN, {})
+    if upload not in seen:
+        picture = decode(data, uploads.POLICY)
+        seen[upload] = (_small(picture), *picture.size)
+        while len(seen) > _KEPT_TRACES:
+            seen.pop(next(iter(seen)))
+    address, width, height = seen[upload]
+    return Source(opened, "your upload", address, width, height, upload=upload)
+
+
+def read(source: Source, explainer: "Explainer") -> Shown:
+    """The picture through the model; kept by the session as the model's input and little else."""
     traces = st.session_state.setdefault(_TRACES, {})
-    key = (opened.folder, opened.stamp, upload or image)
+    opened = source.opened
+    key = (opened.folder, opened.stamp, source.upload or source.image)
     if key not in traces:
-        policy = uploads.POLICY if upload else None
+        data = uploads.get(source.upload) if source.upload else opened.store.thumbnail(int(source.image or 0))
+        if not data:
+            raise InputError("This picture is gone. Choose another, or upload it again.")
         with st.spinner("Reading the image"):
-            traces[key] = explainer.read(decode(data, policy))
+            traces[key] = explainer.read(decode(data, uploads.POLICY if source.upload else None))
         while len(traces) > _KEPT_TRACES:
             traces.pop(next(iter(traces)))
-    return Shown(opened, explainer, traces[key], title, None if upload else image)
+    return Shown(source, explainer, traces[key])
 
 
-def _bytes(opened: resources.Opened, image: int | None, upload: str | None) -> tuple[str, bytes | None]:
-    if upload:
-        return "your upload", uploads.get(upload)
-    info = opened.store.image(int(image or 0))
-    if not info.ok:
-        raise InputError(f"Image {image} of this bundle could not be decoded ({info.status}): choose another.")
-    label = f", {info.label}" if info.label else ""
-    return f"image {info.image_id:,} of the bundle{label}", opened.store.thumbnail(info.image_id)
+def caption(source: Source, trace: "ImageTrace | None") -> str:
+    """What the picture is, and once the model has read it what it made of it, in Markdown."""
+    text = f"{plain(source.title[:1].upper() + source.title[1:])}, {source.width} × {source.height} px."
+    if trace is None:
+        return text
+    text += f" The model sees {trace.view_yx3.shape[1]} × {trace.view_yx3.shape[0]} pixels"
+    if source.image is None:
+        return f"{text}."
+    stored = source.opened.store.bundle.array("representations")[source.image]
+    cosine = float(stored.astype(np.float64) @ trace.unit_o)
+    return f"{text} of its thumbnail; its reading has a cosine of {cosine:.4f} with that of the image itself."
 
 
-def choose(opened: resources.Opened, chosen: Chosen[Any], image: int | None) -> None:
-    """Controls: step through the bundle, go to an id, upload."""
-    store, last = opened.store, opened.store.facts().images - 1
-    at = image if image is not None and chosen.view.upload is None else None
-    steps = {
-        "previous": at - 1 if at else None,
-        "following": at + 1 if at is not None and at < last else None,
-        "random": store.random(at + 1 if at is not None else 1)[0],
-    }
-    go = lambda image: chosen.go(image=image, upload=None)
-    keys.stepper(go, **steps, field="image", noun="image")
-    st.session_state["image-id"] = at
-    st.number_input(
-        "Image of the bundle",
-        0,
-        last,
-        key="image-id",
-        step=1,
-        placeholder=f"0 to {last:,}",
-        help="The image's number, as the grids of every page give it.",
-        on_change=lambda: go(image=st.session_state["image-id"]),
-    )
-    st.file_uploader(
-        "Or an image of your own",
-        type=["jpg", "jpeg", "png", "webp", "gif", "bmp"],
-        key="image-upload",
-        help="JPEG, PNG, WebP, GIF (first frame) or BMP, up to 10 MB and 24 megapixels. It stays in this session.",
-        on_change=lambda: _take(chosen),
-    )
-    if sentence := st.session_state.pop(_NOTICE, None):
-        states.problem(sentence)
-    name = chosen.view.upload
-    if name and uploads.in_session(name):
-        st.session_state["image-keep"] = uploads.kept(name)
-        st.checkbox(
-            f"Keep it on the server for {uploads.KEEP_DAYS} days",
-            key="image-keep",
-            help="Then this page's link works elsewhere too, for whoever has it. The file is kept as you sent it, with "
-            "its metadata, which are never shown. Untick to remove it.",
-            on_change=lambda: _keep(name),
-        )
-    elif name and uploads.kept(name):
-        st.caption(f"Kept on the server on its owner's wish, for {uploads.KEEP_DAYS} days.")
-
-
-def _take(chosen: Chosen[Any]) -> None:
-    """A file arrived: into the session, and its name into the URL; or a sentence."""
-    file = st.session_state.get("image-upload")
-    if file is None:
-        return
-    data = file.getvalue()
-    try:
-        name, _ = uploads.check(data)
-    except UnitscopeError as error:
-        st.session_state[_NOTICE] = f"This file cannot be used. {error}"
-        return
-    uploads.hold(name, data)
-    chosen.go(upload=name, image=None)
-
-
-def _keep(name: str) -> None:
-    try:
-        data = uploads.get(name)
-        if st.session_state["image-keep"] and data is not None:
-            uploads.keep(name, data)
-        else:
-            uploads.forget(name)
-    except (UnitscopeError, OSError) as error:
-        known = isinstance(error, UnitscopeError)
-        st.session_state[_NOTICE] = str(error) if known else "The server could not change what it keeps."
-
-
-def caption(shown: Shown) -> str:
-    """What the picture is, in Markdown."""
-    trace = shown.trace
-    side = f"{trace.view_yx3.shape[1]} × {trace.view_yx3.shape[0]}"
-    text = f"{plain(shown.title).capitalize()}, {trace.width} × {trace.height} px, as the model sees it: {side}."
-    if shown.image is not None:
-        stored = shown.opened.store.bundle.array("representations")[shown.image]
-        text += f" Read from its thumbnail: cosine with the stored representation {float(stored @ trace.unit_o):.4f}."
-    return text
+def _small(picture: Image.Image) -> str:
+    picture = picture.copy()
+    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=88)
+    return thumbs.data_uri(out.getvalue(), "image/jpeg")

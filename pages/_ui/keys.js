@@ -22,12 +22,19 @@ function search() {
 const ACTIONS = {
   j: () => press("key-next"), ArrowRight: () => press("key-next"),
   k: () => press("key-previous"), ArrowLeft: () => press("key-previous"),
+  "shift+j": () => press("key-higher"), "shift+k": () => press("key-lower"),
   r: () => press("key-random"), "?": () => press("key-help"), "/": search,
 };
 
+// A letter's name does not depend on caps lock; of "?" and "/" only the character counts, which Shift makes on some keyboards.
+function named(event) {
+  const letter = /^[a-z]$/i.test(event.key);
+  return letter ? (event.shiftKey ? "shift+" : "") + event.key.toLowerCase() : event.key;
+}
+
 export default function () {
   const onKey = (event) => {
-    const action = ACTIONS[event.key];
+    const action = ACTIONS[named(event)];
     if (!action || event.ctrlKey || event.metaKey || event.altKey || event.repeat && event.key === "r") return;
     if (within(event, BUSY) || document.querySelector('[role="dialog"]')) return;
     if (event.key.startsWith("Arrow") && within(event, OWN_ARROWS)) return;

@@ -1,4 +1,4 @@
-"""Keys: j/k or the arrows step, / searches, r picks at random, ? explains.
+"""Keys: j/k or the arrows step, with Shift by layers, / searches, r picks at random, ? explains.
 
 Streamlit's `st.button(shortcut=...)` takes one letter, digit or named key: neither "/" nor "?", nor two keys for one
 button, nor R and C, which it keeps for itself. So a small listener presses the page's buttons by their keys. R is
@@ -15,6 +15,8 @@ import streamlit as st
 KEYS = (
     ("j or →", "next"),
     ("k or ←", "previous"),
+    ("Shift and j", "the layer above, where there are layers"),
+    ("Shift and k", "the layer below"),
     ("r", "one at random"),
     ("/", "search"),
     ("?", "this help"),
@@ -40,8 +42,8 @@ def stepper(
     `go` is the selection's (`chosen.go`); `noun` names what is stepped ("head"). At most one on a page, since keys
     press its buttons.
     """
-    # Streamlit lays the three out in a row, which wraps on a phone
-    with st.container(horizontal=True, gap="small"):
+    # as wide as its buttons, so that in a row of controls it wraps as a whole, not each button by itself
+    with st.container(horizontal=True, gap="xsmall", width="content"):
         for name, value, icon, text in (
             ("previous", previous, ":material/chevron_left:", f"Previous {noun} (k or ←)"),
             ("next", following, ":material/chevron_right:", f"Next {noun} (j or →)"),

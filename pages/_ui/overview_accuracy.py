@@ -42,7 +42,9 @@ def _ablated(ablations: Sequence[Ablation], chance: float) -> None:
     with left:
         figures.show(chart(ablations, chance), "ablation", height=320)
     with right:
-        figures.table(rows(ablations), "ablation", columns={"top-1": st.column_config.NumberColumn(format="percent")})
+        shown = {"top-1": st.column_config.NumberColumn(format="percent")}
+        shown["images"] = st.column_config.NumberColumn(format="localized")
+        figures.table(rows(ablations), "ablation", columns=shown)
 
 
 def named(ablation: Ablation) -> str:
@@ -67,7 +69,7 @@ def chart(ablations: Sequence[Ablation], chance: float) -> go.Figure:
     for name, level, dash in [*levels, ("at random", chance, "longdashdot")]:
         drawn.add_scatter(x=names, y=[level] * len(names), name=name, mode="lines", line={"dash": dash, "width": 1.5})
     drawn.add_scatter(x=names, y=[each.top1 for each in attention], name="attention up to here", mode="lines+markers")
-    drawn.update_layout(legend={"orientation": "h", "y": -0.25}, hovermode="x unified")
+    drawn.update_layout(legend={"orientation": "h", "y": -0.35}, hovermode="x unified")
     drawn.update_xaxes(title="attention replaced in layers 0 to …", type="category")
     drawn.update_yaxes(title="top-1 accuracy", tickformat=".0%", range=[0, 1.02])
     return drawn

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from core.store import HeadSummary
-from pages._ui import grid, selection
+from pages._ui import grid, links, selection
 from pages._ui.resources import Opened
 from pages._ui.words import plain
 
@@ -35,18 +35,13 @@ def _elsewhere() -> None:
 
 
 def target(address: str, title: str) -> "st.Page":
-    """A page to link or switch to, by its address."""
+    """A page to link to, by its address."""
     return st.Page(_elsewhere, title=title, url_path=address)
 
 
-def open_head(head: HeadSummary) -> None:
-    """Go to a head's page."""
-    st.switch_page(target("heads", "Heads"), query_params=selection.query(head=head.address))
-
-
-def open_image(image_id: int) -> None:
-    """Go to an image's page."""
-    st.switch_page(target("image", "Image"), query_params=selection.query(image=image_id))
+def image_link(image_id: int) -> str:
+    """The address of an image's page."""
+    return links.href("image", image=image_id)
 
 
 def entries(opened: Opened) -> tuple[Entry, ...]:
@@ -84,16 +79,15 @@ def _card(opened: Opened, entry: Entry) -> None:
     st.caption(plain(entry.why))
     if head.texts:
         hits = opened.store.ends(head.address, 0, 3).plus
-        clicked = grid.images(
+        grid.images(
             opened,
             [hit.image_id for hit in hits],
             alts=[f"image {hit.image_id}, score {hit.score:.3f}" for hit in hits],
             key=f"entry-{head.address}",
             size=80,
             label=f"Images of {head.address}",
+            href=image_link,
         )
-        if clicked is not None:
-            open_image(clicked)
     else:
         st.caption("What it writes does not vary, so it has no texts and no pictures.")
     st.page_link(

@@ -1,19 +1,20 @@
 """The grid of heads: a cell a head, coloured by a measure and named by its label; and what a measure's numbers mean.
 
-Drawn as bars that fill their cells, since Plotly's heatmaps tell nobody which cell was clicked.
+Each cell is a link to its head, reached by Tab and the arrows and read out with its value. Where the grid is wider than
+the screen it scrolls sideways under the names of its rows, so a phone shows the same words as a desk.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
-from textwrap import wrap
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
+from plotly.colors import sample_colorscale, unlabel_rgb
 
 from core.store import Grid, HeadSummary
-from pages._ui import figures
+from pages._ui import figures, links
 from pages._ui.resources import Opened, Stamp
 
 FIRST = 5
@@ -21,11 +22,16 @@ FIRST = 5
 FIRST_MEASURE = "first"
 FIRST_TITLE = f"Explained by its first {FIRST} texts"
 _FOLD = 8  # cells a row where there is one layer only, as in an attention pool
-_MOST_NAMED = 12  # columns up to which a label has room
-_LINE = 140  # characters that all cells of a row have room for together
 _PERCENT = ("share", "explained", FIRST_MEASURE)
-_LIGHT, _DARK = "#ffffff", "#101820"  # on cells, which look the same in both themes
-_PHONE = "<style>@media (max-width: 700px) { .st-key-figure-heads .bartext { display: none } }</style>"
+_LIGHT, _DARK = "#ffffff", "#000000"  # on cells; on every colour one of the two has a contrast above 4.5
+_STOPS = 9  # colours that the legend is drawn from
+_HERE = Path(__file__).parent
+_mount = st.components.v2.component(
+    "unitscope_heads",
+    html='<div class="heads"></div>',
+    css=(_HERE / "overview_grid.css").read_text(),
+    js=(_HERE / "overview_grid.js").read_text(),
+)
 
 
 @dataclass(frozen=True)
@@ -83,77 +89,80 @@ def written(found: Grid, value: float) -> str:
     return f"{value:.1%}" if found.measure in _PERCENT else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
-def draw(found: Grid, heads: Sequence[HeadSummary]) -> HeadSummary | None:
-    """Draw the grid; returns the head that was clicked in this run, else None."""
+def draw(found: Grid, heads: Sequence[HeadSummary]) -> None:
+    """Draw the grid, its legend, and the buttons that give it as PNG and SVG."""
+    _mount(key="heads", data=table(found, heads))
+
+
+def table(found: Grid, heads: Sequence[HeadSummary]) -> dict[str, Any]:
+    """What the browser draws: names of columns, rows of cells, and the legend. All text is plain."""
     made = cells(found, heads)
-    st.html(_PHONE)
-    event = figures.show(figure(found, made), "heads", height=_height(made), on_select=lambda: None)
-    points = event.selection.points if event else []
-    at = points[0].get("point_index") if points else None
-    return made[at].head if isinstance(at, int) and 0 <= at < len(made) else None
+    columns = max(cell.column for cell in made) + 1
+    low, high = limits(found)
+    rows: dict[int, list[Cell]] = {}
+    for cell in made:
+        rows.setdefault(cell.row, []).append(cell)
+    alone = heads[0].layer is None
+    return {
+        "label": found.title,
+        "population": str(found.population),
+        "columns": ["" if alone else f"H{column}" for column in range(columns)],
+        "rows": [
+            {"name": _row_name(own[0].head), "heads": [_drawn(found, cell) for cell in own]} for own in rows.values()
+        ],
+        "scale": {
+            "low": written(found, low),
+            "high": written(found, high),
+            "stops": [fill(found, value)[0] for value in np.linspace(low, high, _STOPS)],
+        },
+    }
 
 
-def figure(found: Grid, made: Sequence[Cell]) -> go.Figure:
-    """The figure itself."""
-    columns, rows = max(cell.column for cell in made) + 1, max(cell.row for cell in made) + 1
-    values = np.array([cell.value for cell in made])
-    signed = bool(values.min() < 0)
-    limit = float(np.abs(values).max()) or 1.0
-    colours = {"colorscale": figures.DIVERGING if signed else figures.SEQUENTIAL, "reversescale": False}
-    percent = found.measure in _PERCENT
-    bar = go.Bar(
-        x=[cell.column for cell in made],
-        y=[1] * len(made),
-        base=[cell.row - 0.5 for cell in made],
-        width=1,
-        marker={"color": values, "coloraxis": "coloraxis", "line": {"width": 1.5, "color": "rgba(128,128,128,0.35)"}},
-        text=[_text(cell, columns) for cell in made],
-        textposition="inside",
-        insidetextanchor="middle",
-        insidetextfont={"color": [_LIGHT if abs(value) > 0.55 * limit else _DARK for value in values]},
-        textangle=0,
-        hovertext=[_hover(found, cell) for cell in made],
-        hoverinfo="text",
-        unselected={"marker": {"opacity": 1}},
-    )
-    drawn = go.Figure(bar)
-    bar_format = {"thickness": 12, "title": None, "tickformat": ".0%" if percent else None, "outlinewidth": 0}
-    drawn.update_layout(
-        coloraxis=colours | {"cmin": -limit if signed else 0, "cmax": limit, "colorbar": bar_format},
-        uniformtext={"minsize": 9, "mode": "hide"},
-        bargap=0,
-        hovermode="closest",
-        showlegend=False,
-    )
-    across = [f"H{column}" for column in range(columns)] if made[0].head.layer is not None else [""] * columns
-    axis = {"showgrid": False, "zeroline": False, "fixedrange": True}
-    drawn.update_xaxes(tickvals=list(range(columns)), ticktext=across, side="top", range=[-0.5, columns - 0.5], **axis)
-    drawn.update_yaxes(tickvals=list(range(rows)), ticktext=_row_names(made), range=[rows - 0.5, -0.5], **axis)
-    return drawn
+def limits(found: Grid) -> tuple[float, float]:
+    """The values at the ends of the colour scale: from 0, or the same on both sides of it where some are negative."""
+    values = found.value_lh[np.isfinite(found.value_lh)]
+    most = float(np.abs(values).max(initial=0.0)) or 1.0
+    return (-most if bool((values < 0).any()) else 0.0), most
 
 
-def _row_names(made: Sequence[Cell]) -> list[str]:
-    first = {cell.row: cell.head for cell in reversed(made)}
-    named = [first[row] for row in sorted(first)]
-    return [head.address if head.layer is None else f"L{head.layer}" for head in named]
+def fill(found: Grid, value: float) -> tuple[str, str]:
+    """A value's colour, and the one of the two inks that is easier to read on it."""
+    low, high = limits(found)
+    at = float(np.clip((value - low) / (high - low), 0.0, 1.0)) if np.isfinite(value) else 0.0
+    rgb = unlabel_rgb(sample_colorscale(figures.DIVERGING if low < 0 else figures.SEQUENTIAL, [at])[0])
+    shown = "#" + "".join(f"{round(part):02x}" for part in rgb)
+    return shown, max(_LIGHT, _DARK, key=lambda ink: contrast(ink, shown))
 
 
-def _text(cell: Cell, columns: int) -> str:
-    name = f"<b>{cell.head.address}</b>" + (f" {escape(cell.note[:18])}" if cell.note else "")
-    if columns > _MOST_NAMED:
-        return name
-    lines = wrap("; ".join(cell.head.texts), _LINE // columns, max_lines=2, placeholder="…")
-    return "<br>".join([name, *map(escape, lines)])
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours "#rrggbb", 1 to 21 (WCAG 2.2, "contrast ratio"); text wants 4.5."""
+    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
 
 
-def _hover(found: Grid, cell: Cell) -> str:
-    """Plotly reads a little HTML in texts, so what came from a pool or a manifest is escaped."""
-    texts = [f"  {escape(text[:80])}" for text in cell.head.texts]
-    note = f", most of all {escape(cell.note[:40])}" if cell.note else ""
-    first = f"<b>{cell.head.address}</b>  {escape(found.title[:60])}: {written(found, cell.value)}{note}"
-    return "<br>".join([first, *texts, f"<i>{found.population}; click to open</i>"])
+def _luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _height(made: Sequence[Cell]) -> int:
-    rows, columns = max(cell.row for cell in made) + 1, max(cell.column for cell in made) + 1
-    return 60 + rows * (78 if columns <= _MOST_NAMED else 34)
+def _row_name(first: HeadSummary) -> str:
+    return first.address if first.layer is None else f"L{first.layer}"
+
+
+def _drawn(found: Grid, cell: Cell) -> dict[str, str]:
+    colour, ink = fill(found, cell.value)
+    value, label = written(found, cell.value), "; ".join(cell.head.texts) or "no texts"
+    note = f", most of all {cell.note}" if cell.note else ""
+    says = f"{cell.head.address}: {label}. {found.title}: {value}{note}"
+    return {
+        "href": links.href("heads", head=cell.head.address),
+        "name": cell.head.address,
+        "label": label,
+        "value": value,
+        "note": cell.note,
+        "fill": colour,
+        "ink": ink,
+        "says": says,
+        "hover": f"{says}, {found.population}",
+    }

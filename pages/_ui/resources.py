@@ -2,20 +2,27 @@
 
 Everything is keyed by a bundle's folder and its stamp (which file bundle.json is), so a bundle that is rebuilt in place
 is opened anew, and one that vanished is not found in a cache. Streamlit's cache_resource makes a value once under
-concurrent first calls and drops the least recently used beyond `max_entries`.
+concurrent first calls and drops the least recently used beyond `max_entries`; live models have a cache of their own,
+bounded by memory (`live`).
 """
 
+import atexit
+import gc
 import logging
 import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from core.bundle.read import Listing, list_bundles, open_bundle
-from core.errors import BundleMissing
+from core.errors import BundleMissing, ModelError, UnitscopeError
 from core.store import Store
+from pages._ui import live
 from pages._ui.selection import BUNDLE
 
 if TYPE_CHECKING:
@@ -114,32 +121,70 @@ def current() -> Opened:
     return opened
 
 
+def explainer_status(opened: Opened) -> live.Status:
+    """How far the live model of a bundle is: "loading", "ready" or "failed" with a reason. Never waits.
+
+    Asking begins to load it in the background. A page that has something to show meanwhile asks this first, in a
+    fragment that runs again by itself (`@st.fragment(run_every=1)`) and ends with `st.rerun()` once it is no longer
+    "loading"; when it is "ready", `explainer` returns at once.
+    """
+    return MODELS.status((opened.folder, opened.stamp), opened.store.bundle.facts)
+
+
 def explainer(opened: Opened) -> "Explainer":
     """The live model of a bundle, with its one locked inference service; loaded once, however many sessions ask.
 
-    Raises ModelError if it is not the model that made the bundle, or cannot be loaded here.
+    Waits for it, and says so on the page. ModelError if it is not the model that made the bundle, or cannot be loaded.
+    Sessions keep it for a run of the script, never in their state: what nobody uses can then be freed.
     """
-    return _load(opened.folder, opened.stamp)
+    promise = MODELS.ask((opened.folder, opened.stamp), opened.store.bundle.facts)
+    if not promise.done():
+        place, began = st.empty(), time.monotonic()
+        while not promise.done():
+            # drawing is also where Streamlit lets go of a run that its visitor has left
+            place.caption(f":material/hourglass_top: Loading the model, {time.monotonic() - began:.0f} s")
+            wait([promise], timeout=1)
+        place.empty()
+    if promise.exception() is not None:
+        raise ModelError(explainer_status(opened).reason)
+    return promise.result()
 
 
-@st.cache_resource(max_entries=1, show_spinner="Loading the model")
-def _load(folder: Path, mark: Stamp) -> "Explainer":
-    # imported here: they bring torch, for which pages that only read bundles need not wait
-    from core.explain import Explainer
-    from core.methods.layernorm import Convention
-    from core.models.load import load_model
+def warm() -> None:
+    """Begin to load the first bundle's model, so that a server's first visitor need not wait for all of it."""
+    try:
+        for name in names()[:1]:
+            folder = bundles_folder() / name
+            if mark := stamp(folder):  # past `_open`, which draws a spinner, and there is no page here
+                MODELS.status((folder, mark), open_bundle(folder).facts)
+    except UnitscopeError as error:  # whoever opens that bundle is told
+        _log.warning("no model is loaded ahead: %s", error)
 
-    facts = open_bundle(folder).facts
-    made = facts["model"]
-    _log.info("loading %s for %s", made["name"], folder.name)  # the test that sessions share a model counts these
-    model = load_model(
-        made["name"],
-        made["pretrained"],
-        precision=made["precision"],
-        activation=made["activation"],
-        allow_random_weights=made["random_weights"],
-    )
-    layers = [layer for layer in facts["axes"]["layer"]["labels"] if layer is not None]
-    explainer = Explainer(model, Convention(facts["layernorm"]), layers or None)
-    explainer.check_bundle(facts)
-    return explainer
+
+def _load(facts: Mapping[str, Any], make_room: Callable[[], None]) -> "Explainer":
+    # imported here: it brings torch, for which pages that only read bundles need not wait
+    from core.explain.live import load_explainer
+
+    if not gc.get_freeze_count():
+        # Streamlit collects garbage after every rerun, and torch's 350,000 objects, none of them garbage, make that
+        # take 0.2 s in which no session gets on; frozen, they are not looked at
+        gc.collect()
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # at the end libraries complain of what is left
+    return load_explainer(facts, make_room)
+
+
+def _weight(explainer: "Explainer") -> tuple[str, int]:
+    from core.explain.live import weight
+
+    return weight(explainer)
+
+
+def _memory(kind: str) -> int:
+    from core.explain.live import memory
+
+    return memory(kind)
+
+
+MODELS = live.LiveModels(_load, _weight, _memory)
+"""The live models of this process."""

@@ -14,13 +14,13 @@ A page declares a frozen dataclass of what can be selected, and says how each fi
 
 A change writes the URL, which puts a step into the browser's history, and the script runs again from the URL: so the
 back button, a reload and the same link in another browser all show the same. Nothing from a URL is trusted or echoed:
-what a field's reader refuses becomes the field's default, and one sentence says so.
+what a field's reader refuses becomes the field's default, what no field asks for is left out of the address, and one
+sentence says so.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -155,7 +155,9 @@ def read(kind: type[View], /, defaults: Mapping[str, Any] | None = None, **reade
     known = {field.name for field in fields(kind)}
     strangers = sum(name not in known and name not in _FOREIGN for name in st.query_params)
     chosen = Chosen(replace(start, **values), start, tuple(refused))
-    _tell(chosen.refused, strangers)
+    if refused or strangers:
+        _tell(chosen.refused)
+        chosen.go()  # the address is the permalink of what is shown, so it keeps nothing else
     return chosen
 
 
@@ -167,14 +169,15 @@ def query(**values: Any) -> dict[str, Any]:
     return ({BUNDLE: bundle} if bundle else {}) | texts
 
 
-def href(page: str, **values: Any) -> str:
-    """The address of a page of this bundle, relative to the app's root: "heads?bundle=...&head=L3.H5"."""
-    return f"{page}?{urlencode(query(**values), doseq=True)}"
+def here() -> dict[str, list[str]]:
+    """The query parameters as they are: what a link to the page that is shown must carry, since Streamlit then draws
+    what the link says but leaves the address as it was."""
+    return {name: st.query_params.get_all(name) for name in st.query_params}
 
 
-def _tell(refused: tuple[str, ...], strangers: int) -> None:
+def _tell(refused: tuple[str, ...]) -> None:
     if refused:
         asks = " and ".join((", ".join(refused[:-1]), refused[-1])) if len(refused) > 1 else refused[0]
         st.info(f"The link's {asks} cannot be shown with this bundle, so you see the default instead.", icon="🔗")
-    elif strangers:
+    else:
         st.info("Part of the link means nothing on this page; it was left out.", icon="🔗")

@@ -4,18 +4,21 @@
 """
 
 import argparse
+import contextlib
 import errno
 import os
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
 import uvicorn
+from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
-from pages._ui import resources, states, thumbs
+from pages._ui import access, long_links, resources, states, thumbs
 
 APP = resources.ROOT / "app.py"
 REQUIRED = {
@@ -38,6 +41,9 @@ def main(argv: Sequence[str] | None = None, script: Path = APP) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=8501, help="0 takes a free one")
     arguments = parser.parse_args(argv)
+    # before torch is loaded: by default its threads wait for each other busily, which on a machine that is shared with
+    # other programs, or other sessions, made reading an image take 30 to 500 ms instead of 13
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ[resources.BUNDLES_VARIABLE] = str(arguments.bundles.resolve())
     app = build(script)
     if wrong := config_problems():
@@ -66,7 +72,9 @@ def main(argv: Sequence[str] | None = None, script: Path = APP) -> int:
         http="h11",
         timeout_graceful_shutdown=3,
     )
-    with listener:
+    # in a thread: looking for the first bundle and importing torch must not keep the first page waiting
+    threading.Thread(target=resources.warm, daemon=True).start()
+    with listener, contextlib.suppress(KeyboardInterrupt):  # how uvicorn passes on a Ctrl-C that it has obeyed
         uvicorn.Server(settings).run(sockets=[listener])
     return 0
 
@@ -75,7 +83,12 @@ def build(script: Path = APP) -> st.App:
     """The ASGI application: Streamlit's own, our route, and one handler for errors outside a page's body."""
     PagesManager.uses_pages_directory = False  # or the first visitor of /about gets that file without the frame
     st.App(script)  # pins the folder of config.toml, which our route's address depends on
-    return st.App(script, routes=thumbs.routes(), on_script_error=states.on_script_error)
+    return st.App(
+        script,
+        routes=thumbs.routes(),
+        middleware=[Middleware(long_links.RefuseLongLinks), Middleware(access.Guard)],
+        on_script_error=states.on_script_error,
+    )
 
 
 def config_problems() -> list[str]:

@@ -2,12 +2,13 @@
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
 
 from core.errors import UnitscopeError
+from pages._ui.selection import BUNDLE
 from pages._ui.words import plain
 
 MAKE_DEMO = "make demo"
@@ -36,6 +37,23 @@ def no_bundle(folder: object, problems: Sequence[str] = ()) -> None:
     for sentence in problems[:5]:
         problem(sentence)
     st.button("Look again", icon=":material/refresh:", type="primary")
+
+
+def choose(offered: Mapping[str, str]) -> None:
+    """Instead of a page, where its bundle is not there: the bundles that are, each with what it is in plain words."""
+    st.subheader("Bundles that are here", anchor=False)
+    for name, told in offered.items():
+        with st.container(border=True):
+            # not page_link: to the page that is shown already it changes what is drawn, but not the address
+            st.button(
+                plain(name),
+                key=f"choose-{name}",
+                icon=":material/grid_view:",
+                type="tertiary",
+                on_click=st.query_params.from_dict,
+                args=({BUNDLE: name},),
+            )
+            st.caption(plain(told))
 
 
 def problem(sentence: object) -> None:

@@ -7,13 +7,12 @@ thumbnails for ever. Only the name of a listed bundle and an integer are ever lo
 import base64
 import os
 
-import streamlit as st
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from core.errors import UnitscopeError
-from pages._ui import access, resources
+from pages._ui import access, links, resources
 
 ROUTE_VARIABLE = "UNITSCOPE_ROUTE"
 _MEDIA = "image/jpeg"
@@ -22,7 +21,7 @@ _MEDIA = "image/jpeg"
 def routes() -> list[Route]:
     """The routes to give to `st.App`; from then on pages link to them."""
     os.environ[ROUTE_VARIABLE] = "1"
-    return [Route(_base() + "/b/{bundle}/t/{image}", thumbnail, methods=["GET", "HEAD"])]
+    return [Route(links.base_path() + "/b/{bundle}/t/{image}", thumbnail, methods=["GET", "HEAD"])]
 
 
 def thumbnail(request: Request) -> Response:
@@ -48,7 +47,7 @@ def source(opened: resources.Opened, image_id: int) -> str:
     """An <img> source for one thumbnail: the route's address, or a data URI where no route is served (`streamlit run`,
     tests). "" for an image in quarantine."""
     if os.environ.get(ROUTE_VARIABLE):
-        return f"{_base()}/b/{opened.name}/t/{int(image_id)}"
+        return f"{links.base_path()}/b/{opened.name}/t/{int(image_id)}"
     return data_uri(opened.store.thumbnail(int(image_id)), _MEDIA)
 
 
@@ -59,8 +58,3 @@ def data_uri(data: bytes, media_type: str = "image/png") -> str:
 
 def _missing() -> Response:
     return Response("There is no such thumbnail.", 404, media_type="text/plain", headers={"Cache-Control": "no-store"})
-
-
-def _base() -> str:
-    path = str(st.get_option("server.baseUrlPath") or "").strip("/")
-    return f"/{path}" if path else ""

@@ -1,21 +1,15 @@
 """Images that visitors upload: checked, named by their content, held by the session, and kept only on request.
 
-A file's name is never used: an upload is called by the first 32 hexadecimal digits of the sha256 of its bytes. Kept
-files lie outside the bundles in a folder of their own, each written atomically, under caps on size and number, and are
-removed after `KEEP_DAYS`. What is read back is hashed again, so a damaged file is a missing one.
+A file's name is never used: an upload is called by its content, and kept on a shelf of its own (see `shelf`).
 """
 
-import time
-from hashlib import sha256
 from pathlib import Path
 
 import streamlit as st
 from PIL import Image
 
-from core.bundle.atomic import atomic_bytes, sweep
-from core.errors import InputError, StorageError
 from core.images import DecodePolicy, decode
-from core.text.embed import default_cache_dir
+from pages._ui.shelf import KEEP_DAYS, Shelf, name_of
 
 POLICY = DecodePolicy(
     formats=("JPEG", "PNG", "WEBP", "GIF", "BMP"),
@@ -26,17 +20,15 @@ POLICY = DecodePolicy(
     max_aspect=20.0,
 )
 """Stricter than precompute's: these come from anyone, and four at once must fit into memory."""
-KEEP_DAYS = 30
 MAX_KEPT_BYTES = 500 * 2**20
 MAX_KEPT_FILES = 2_000
 _IN_SESSION = 6  # at most 60 MB a session
-_DIGITS = 32
 _SESSION = "_uploads"
 
 
 def check(data: bytes) -> tuple[str, Image.Image]:
     """The name of an upload and its RGB image. ImageRejected for whatever is no acceptable image."""
-    return sha256(data).hexdigest()[:_DIGITS], decode(data, POLICY)
+    return name_of(data), decode(data, POLICY)
 
 
 def hold(name: str, data: bytes) -> None:
@@ -60,30 +52,17 @@ def in_session(name: str) -> bool:
 
 def folder() -> Path | None:
     """Where uploads are kept; None on a machine without a place for caches."""
-    cache = default_cache_dir()
-    return cache / "uploads" if cache else None
+    return _shelf().where()
 
 
 def keep(name: str, data: bytes) -> None:
     """Keep an upload on the server. StorageError when there is no room or no folder."""
-    path = _path(name)
-    if path is None:
-        raise StorageError("This server has no folder to keep images in; its operator can set UNITSCOPE_CACHE.")
-    expire()
-    others = [each for each in _files() if each != path]
-    used = sum(each.stat().st_size for each in others if each.exists())
-    if used + len(data) > MAX_KEPT_BYTES or len(others) >= MAX_KEPT_FILES:
-        raise StorageError("The server's room for kept images is full. Yours stays in this session; try another day.")
-    try:
-        atomic_bytes(path, data)
-    except StorageError as error:  # its advice is for who runs precompute, and names the server's paths
-        raise StorageError("The server could not keep this image: its disk is full or may not be written.") from error
+    _shelf().keep(name, data)
 
 
 def forget(name: str) -> None:
     """Remove a kept upload."""
-    if path := _path(name):
-        path.unlink(missing_ok=True)
+    _shelf().forget(name)
 
 
 def kept(name: str) -> bool:
@@ -92,40 +71,13 @@ def kept(name: str) -> bool:
 
 def load(name: str) -> bytes | None:
     """A kept upload that has not expired and is what its name says."""
-    path = _path(name)
-    try:
-        if path is None or time.time() - path.stat().st_mtime > KEEP_DAYS * 86_400:
-            return None
-        if path.stat().st_size > POLICY.max_bytes:
-            return None
-        data = path.read_bytes()
-    except OSError:
-        return None
-    return data if sha256(data).hexdigest()[:_DIGITS] == name else None
+    return _shelf().load(name)
 
 
 def expire() -> None:
     """Remove what is past its time, and what writers that died left behind."""
-    where = folder()
-    if where is None or not where.is_dir():
-        return
-    sweep(where)
-    for path in _files():
-        try:
-            if time.time() - path.stat().st_mtime > KEEP_DAYS * 86_400:
-                path.unlink(missing_ok=True)
-        except OSError:
-            continue
+    _shelf().expire()
 
 
-def _files() -> list[Path]:
-    where = folder()
-    return [p for p in where.iterdir() if not p.name.startswith(".")] if where and where.is_dir() else []
-
-
-def _path(name: str) -> Path | None:
-    """The only place where a name becomes a path: exactly 32 hexadecimal digits do."""
-    if len(name) != _DIGITS or set(name) - set("0123456789abcdef"):
-        raise InputError("That is not the name of an uploaded image.")
-    where = folder()
-    return where / name if where else None
+def _shelf() -> Shelf:
+    return Shelf("uploads", "image", POLICY.max_bytes, MAX_KEPT_BYTES, MAX_KEPT_FILES, KEEP_DAYS)

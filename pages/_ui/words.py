@@ -3,16 +3,20 @@
 import re
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|$:~&^=])")
+_LOOKED_FOR = re.compile(r"(:(?=[\w+/-])|@(?=\w)|\bwww(?=\.)|[<>~-](?=[-=>]))", re.IGNORECASE)
+_JOINER = "\u2060"  # a word joiner: no width, no line break
 
 
 def plain(text: object, limit: int = 300) -> str:
     """`text` for a place that renders Markdown, so that it shows as it is: no link, image, colour, formula or HTML.
 
+    Escapes are gone by the time Streamlit looks for addresses (http://, www., a@b.org), :emoji:, :material/icons: and
+    arrows in what is left, so an invisible character keeps these from being found.
     Cut to `limit` characters; line breaks and control characters become spaces.
     """
     shown = "".join(c if c.isprintable() else " " for c in str(text)[: limit + 1])
     shown = shown if len(shown) <= limit else shown[: limit - 1] + "…"
-    return _MARKUP.sub(r"\\\1", shown)
+    return _MARKUP.sub(r"\\\1", _LOOKED_FOR.sub(rf"\1{_JOINER}", shown))
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

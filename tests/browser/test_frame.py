@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
@@ -110,8 +112,14 @@ def test_a_hostile_link_gets_a_default_and_one_sentence(
     assert page.locator("img[src=x]").count() == 0
 
 
-def test_a_megabyte_of_link_gets_a_page(probe: Site, vit: str, visit: Callable) -> None:
-    page = visit(f"{probe.address}/?bundle={vit}&search=" + "a" * 1_000_000)
+def test_a_megabyte_of_link_gets_a_sentence(probe: Site, vit: str) -> None:
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"{probe.address}/?bundle={vit}&search=" + "a" * 1_000_000)
+    assert refused.value.code == 414 and b"too long" in refused.value.read()
+
+
+def test_the_longest_link_that_is_read_gets_a_page(probe: Site, vit: str, visit: Callable) -> None:
+    page = visit(f"{probe.address}/?bundle={vit}&search=" + "a" * 500_000)
     page.get_by_text(SAYS).wait_for()
 
 
@@ -120,6 +128,24 @@ def test_a_link_to_another_bundle_gets_a_sentence_and_a_choice(site: Site, visit
     page = visit(f"{site.address}/?bundle={name}")
     assert "is not in the folder of bundles" in page.get_by_test_id("stAlert").inner_text()
     assert page.get_by_role("heading", name="Overview").count() == 0
+    page.get_by_test_id("stMain").get_by_role("button", name=site.names[0]).click()
+    page.get_by_role("heading", name="Overview").wait_for()
+    page.wait_for_url(f"{site.address}/?bundle={site.names[0]}")
+
+
+def test_user_text_is_no_link_no_emoji_and_no_icon(probe: Site, vit: str, look: Callable) -> None:
+    text = "http://a.example www.a.example a@b.example :smile: :material/home: -- -> <b>c</b>"
+    page = look(f"{probe.address}/?bundle={vit}&search={quote(text)}")
+    line = page.get_by_text(SAYS)
+    assert line.inner_text().replace("\u2060", "").endswith(f"search {text}")
+    assert page.get_by_test_id("stMain").locator("a[href]:visible").filter(has_text="example").count() == 0
+
+
+def test_the_address_keeps_only_what_is_shown(probe: Site, vit: str, look: Callable) -> None:
+    page = look(f"{probe.address}/?bundle={vit}&head=L1.H1&end=sideways&foreign=1")
+    says(page, "L1.H1 end +")
+    page.wait_for_url(f"{probe.address}/?bundle={vit}&head=L1.H1")
+    assert "end cannot be shown" in page.get_by_test_id("stAlert").inner_text()
 
 
 def test_captions_are_text(probe: Site, vit: str, look: Callable) -> None:
@@ -194,6 +220,33 @@ def test_about_looks(site: Site, visit: Callable, tab: str, size: str, scheme: s
     page.get_by_text("data set").last.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     shoot(page, f"about-{tab}-{size}-{scheme}")
+
+
+def test_below_a_path_links_thumbnails_and_permalinks_work(serve: Callable, bundles: Path, visit: Callable) -> None:
+    below = serve("tests.browser.serve_below", bundles)
+    vit = next(name for name in below.names if "vit" in name)
+    root = f"{below.address}/lens/"
+    page = visit(f"{root}?bundle={vit}")
+    page.locator(".head").nth(5).click()
+    page.wait_for_url(f"{root}heads?bundle={vit}&head=L1.H1")
+    page.get_by_role("heading", name="L1.H1", exact=True).wait_for()
+    page.locator(".cell img").first.wait_for()
+    address = page.locator(".cell img").first.get_attribute("src")
+    assert address.startswith(f"/lens/b/{vit}/t/")
+    assert urlopen(below.address + address).read().startswith(b"\xff\xd8")
+    visit(page.url).get_by_role("heading", name="L1.H1", exact=True).wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="Overview", exact=True).wait_for()
+    assert page.url == f"{root}?bundle={vit}"
+
+
+def test_a_link_to_the_page_that_is_shown_changes_nothing(site: Site, visit: Callable) -> None:
+    name = next(name for name in site.names if "vit" in name)
+    page = visit(f"{site.address}/about?bundle={name}&tab=bundle")
+    page.get_by_test_id("stSidebar").get_by_role("link", name="About").click()
+    settled(page)
+    page.get_by_role("heading", name="Versions").wait_for()
+    assert page.url.endswith(f"/about?bundle={name}&tab=bundle")
 
 
 def test_another_bundle_by_the_picker(site: Site, visit: Callable) -> None:

@@ -17,3 +17,13 @@ def plain_textspan(out_no: np.ndarray, texts_wo: np.ndarray, picks: int) -> tupl
         index.append(best)
         explained.append((before - (data**2).sum()) / total)
     return index, explained
+
+
+def plain_explained(out_no: np.ndarray, texts_mo: np.ndarray) -> list[float]:
+    """Fraction of a head's variance inside the span of the first 1, 2, ... texts, by least squares on its outputs."""
+    data = np.asarray(out_no, np.float64) - out_no.mean(0)
+    together = []
+    for m in range(1, len(texts_mo) + 1):
+        fitted = texts_mo[:m].T @ np.linalg.lstsq(texts_mo[:m].T, data.T, rcond=1e-6)[0]
+        together.append((fitted**2).sum() / (data**2).sum())
+    return together

@@ -1,10 +1,8 @@
 """The frame without a browser: pages by AppTest, the URL's readers, the route, the server's refusals."""
 
 import json
-import os
 import shutil
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +10,11 @@ import pytest
 import streamlit as st
 from hypothesis import given
 from hypothesis import strategies as some
-from starlette.applications import Starlette
-from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
-from streamlit.web.server.starlette import starlette_app_utils, starlette_websocket
 
 from core.errors import AddressError, UnitscopeError
-from pages._ui import access, figures, resources, selection, server, states, thumbs
+from pages._ui import figures, resources, selection, server, states, thumbs
 from pages._ui.methods import METHODS, PAPERS
 from pages._ui.words import plain
 from tests import bundle_maker
@@ -36,13 +31,6 @@ def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def client(bundles: Path) -> Iterator[TestClient]:
-    with TestClient(Starlette(routes=thumbs.routes()), base_url="http://localhost") as found:
-        yield found
-    os.environ.pop(thumbs.ROUTE_VARIABLE)
-
-
 def _app(path: str) -> None:
     import runpy
 
@@ -55,6 +43,11 @@ def run(**query: str) -> AppTest:
     app._page_hash = calc_hash("about")  # Streamlit knows a page by its address; switch_page wants a page's file
     app.query_params.update(query)
     return app.run()
+
+
+def seen(text: str) -> str:
+    """What `plain` made, less what cannot be seen."""
+    return plain(text).replace("\u2060", "")
 
 
 def texts(app: AppTest) -> str:
@@ -167,8 +160,16 @@ def test_integers_have_one_spelling(text: str) -> None:
 
 
 def test_plain_text_has_no_markup_left() -> None:
-    assert plain("![x](http://a) <b> $y$ :red[z]\n#") == r"\!\[x\]\(http\://a\) \<b\> \$y\$ \:red\[z\] \#"
+    assert seen("![x](http://a) <b> $y$ :red[z]\n#") == r"\!\[x\]\(http\://a\) \<b\> \$y\$ \:red\[z\] \#"
     assert len(plain("a" * 1000)) == 300
+
+
+@pytest.mark.parametrize(
+    "text", ["http://a.b", "www.a.b", "WWW.a.b", "a@b.org", ":smile:", ":material/home:", "a -> b"]
+)
+def test_plain_text_holds_nothing_that_is_looked_for_after_markdown(text: str) -> None:
+    shown = plain(text).replace("\\", "")
+    assert text not in shown and shown.replace("\u2060", "") == text  # the only change cannot be seen
 
 
 def test_json_of_everything_a_page_may_hold() -> None:
@@ -194,71 +195,6 @@ def test_errors_become_sentences(error: Exception, caplog: pytest.LogCaptureFixt
     assert not app.exception and len([*app.error, *app.warning]) == 1
     assert "secret" not in texts(app)
     assert "Traceback" in caplog.text or isinstance(error, UnitscopeError)
-
-
-# --- the route -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def pack(bundles: Path) -> bytes:
-    """Real bytes in the made-up pack: three an image, none where quarantined."""
-    return (bundles / "tiny-0123abcd" / "thumbs" / "thumbs.bin").read_bytes()
-
-
-def test_thumbnails_and_their_headers(client: TestClient, pack: bytes) -> None:
-    answer = client.get("/b/tiny-0123abcd/t/0")
-    assert answer.status_code == 200 and answer.content == pack[:3]
-    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-    assert answer.headers["content-type"] == "image/jpeg" and answer.headers["x-content-type-options"] == "nosniff"
-    assert client.head("/b/tiny-0123abcd/t/0").status_code == 200
-    assert client.post("/b/tiny-0123abcd/t/0").status_code == 405
-
-
-@pytest.mark.parametrize(
-    "image", ["40", "7", "-1", "0x1", "01", "1e1", "١", "1 ", "9" * 30, "..%2f..%2fetc", "1.jpg", "%00"]
-)
-def test_what_is_no_image_is_not_found(client: TestClient, image: str) -> None:
-    answer = client.get(f"/b/tiny-0123abcd/t/{image}")
-    assert answer.status_code == 404 and "immutable" not in answer.headers.get("cache-control", "")
-
-
-@pytest.mark.parametrize("bundle", ["..", "%2e%2e", "..%2f..", "nothing", "tiny-0123abcd%00", "tiny-0123abcd%2f.", "."])
-def test_what_is_no_bundle_is_not_found(client: TestClient, bundle: str) -> None:
-    assert client.get(f"/b/{bundle}/t/0").status_code == 404
-
-
-def test_another_host_name_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starlette_websocket.config, "get_option", lambda name: ["localhost"])
-    assert client.get("/b/tiny-0123abcd/t/0", headers={"host": "evil.example"}).status_code == 403
-
-
-def test_the_route_asks_for_the_login_that_the_pages_ask_for(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    secret, origin = "s" * 40, "http://localhost"
-    monkeypatch.setattr(access, "get_secrets_auth_section", lambda: {"redirect_uri": f"{origin}/oauth2callback"})
-    monkeypatch.setattr(access, "get_origin_from_redirect_uri", lambda: origin)
-    monkeypatch.setattr(starlette_websocket, "get_cookie_secret", lambda: secret)
-
-    def status(key: str, **user: object) -> int:
-        signed = starlette_app_utils.create_signed_value(key, access.USER_COOKIE_NAME, json.dumps(user)).decode()
-        answer = client.get("/b/tiny-0123abcd/t/0", headers={"cookie": f"{access.USER_COOKIE_NAME}={signed}"})
-        if answer.status_code == 200:
-            assert answer.headers["cache-control"].startswith("private")
-        return answer.status_code
-
-    assert client.get("/b/tiny-0123abcd/t/0").status_code == 403
-    assert status(secret, origin=origin, is_logged_in=True) == 200
-    assert status("x" * 40, origin=origin, is_logged_in=True) == 403
-    assert status(secret, origin="http://evil.example", is_logged_in=True) == 403
-    assert status(secret, origin=origin, is_logged_in=False) == 403
-    assert status(secret, origin=origin) == 403
-
-
-def test_data_uris_where_there_is_no_route(bundles: Path) -> None:
-    opened = resources.open_named("tiny-0123abcd")
-    assert thumbs.source(opened, 0) == "data:image/jpeg;base64,AAAA"
-    assert thumbs.source(opened, 7) == ""  # quarantined
 
 
 # --- the server ------------------------------------------------------------------------------------------------------

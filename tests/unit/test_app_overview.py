@@ -1,7 +1,10 @@
 """The Overview page without a browser."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -36,22 +39,28 @@ def run(**query: str) -> AppTest:
     return app.run()
 
 
+def component(app: AppTest, name: str) -> dict[str, Any]:
+    """What the page gave to one of our components."""
+    found = [each.proto for each in app.get("bidi_component") if each.proto.component_name == name]
+    return json.loads(found[0].json)
+
+
 def test_it_is_the_first_page_and_shows_every_head(opened: Opened) -> None:
     app = run()
     assert not app.exception and not app.error[1:]  # the one error is the badge of random weights
     assert [title.value for title in app.title] == ["Overview"]
-    table = app.dataframe[0].value
-    assert list(table["head"]) == [head.address for head in opened.store.heads()]
-    assert list(table["share"]) == [head.share for head in opened.store.heads()]
-    assert all(f"head={address}" in link for address, link in zip(table["head"], table["open"], strict=True))
-    assert all(f"bundle={NAME}" in link for link in table["open"])
+    rows = component(app, "unitscope_table")["rows"]
+    assert [row["values"][0] for row in rows] == [head.address for head in opened.store.heads()]
+    assert [row["href"] for row in rows] == [f"/heads?bundle={NAME}&head={row['values'][0]}" for row in rows]
+    cells = [cell for row in component(app, "unitscope_heads")["rows"] for cell in row["heads"]]
+    assert [(cell["name"], cell["href"]) for cell in cells] == [(row["values"][0], row["href"]) for row in rows]
 
 
 def test_the_link_says_the_measure_and_the_sample(opened: Opened) -> None:
     app = run(measure="variance", sample="3")
     assert app.selectbox(key="OverviewView.measure").value == "variance"
     app.button(key="other-pictures").click().run()
-    links = app.dataframe[0].value["open"]  # another run kept the bundle
+    links = [row["href"] for row in component(app, "unitscope_table")["rows"]]  # another run kept the bundle
     assert str(app.query_params["sample"]) in ("4", "['4']") and "variance" in str(app.query_params["measure"])
     assert all(NAME in link for link in links)
 
@@ -71,13 +80,35 @@ def test_the_first_texts_explain_what_the_store_says(opened: Opened) -> None:
         assert found == pytest.approx(float(own[: overview_grid.FIRST].sum()), abs=1e-12)
 
 
-def test_a_cell_shows_its_own_head_and_no_markup(opened: Opened) -> None:
+def test_a_cell_shows_its_own_head(opened: Opened) -> None:
     heads = opened.store.heads()
-    found = opened.store.grid("share")
-    for cell in overview_grid.cells(found, heads):
+    for cell in overview_grid.cells(opened.store.grid("share"), heads):
         assert cell.value == cell.head.share and (cell.row, cell.column) == (cell.head.row, cell.head.head)
-    hostile = overview_grid.Cell(0, 0, heads[0], 0.5, "<a href=x>")
-    assert "<a" not in overview_grid._text(hostile, 4) + overview_grid._hover(found, hostile)
+
+
+def test_every_measure_is_written_in_every_cell(opened: Opened) -> None:
+    heads = opened.store.heads()
+    for measure in overview_grid.measures(opened):
+        found = overview_grid.grid(opened, measure)
+        drawn = [cell for row in overview_grid.table(found, heads)["rows"] for cell in row["heads"]]
+        assert [cell["value"] for cell in drawn] == [
+            overview_grid.written(found, found.value_lh[head.row, head.head]) for head in heads
+        ]
+        for cell in drawn:  # what a screen reader says
+            assert (
+                all(cell[part] in cell["says"] for part in ("name", "label", "value")) and found.title in cell["says"]
+            )
+
+
+@pytest.mark.parametrize("lowest", [0.0, -1.0])
+def test_words_are_readable_on_every_colour(opened: Opened, lowest: float) -> None:
+    values = np.linspace(lowest, 1.0, 201)[None]
+    share = opened.store.grid("share")
+    found = type(share)("x", "x", "x", "", values, None, share.population)
+    for value in values[0]:
+        assert overview_grid.contrast(*overview_grid.fill(found, value)) >= 4.5  # WCAG 2.2, 1.4.3
+    assert overview_grid.contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert overview_grid.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)  # WebAIM's checker
 
 
 def test_entry_points_keep_their_rule(opened: Opened) -> None:

@@ -16,11 +16,11 @@ _HOLDS = """
 import subprocess, sys, time, os
 from core.bundle.lock import run_lock
 with run_lock(sys.argv[1]):
-    if sys.argv[2] == "fork" and os.fork() == 0:
-        time.sleep(30)
-        os._exit(0)
-    print("held", flush=True)
+    # a forked child speaks first: only once it runs has it let go of its copy of the lock
+    if sys.argv[2] == "alone" or os.fork() == 0:
+        print("held", flush=True)
     time.sleep(30)
+    os._exit(0)
 """
 
 

@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.errors import ImageRejected, InputError, StorageError
-from pages import image
-from pages._ui import image_figures, image_prompts, resources, uploads
+from pages._ui import image_address, image_figures, image_prompts, resources, uploads
+from pages._ui.image_address import Place
 from tests import bundle_maker
 from tests.hostile import encode, hostile_files, noise, quadrants
 
@@ -36,7 +36,7 @@ def test_prompts_in_any_script_stay_as_they_are() -> None:
 def test_a_kept_upload_is_itself_and_expires(cache: Path) -> None:
     data = encode(quadrants(), "PNG")
     name, picture = uploads.check(data)
-    assert picture.size == (48, 32) and image.upload(name) == name
+    assert picture.size == (48, 32) and image_address.upload(name) == name
     uploads.keep(name, data)
     assert uploads.load(name) == data and os.listdir(cache) == [name]
     (cache / name).write_bytes(data[:-1])  # damaged on disk
@@ -64,7 +64,69 @@ def test_no_other_name_becomes_a_path(cache: Path, name: str) -> None:
     with pytest.raises(InputError):
         uploads.load(name)
     with pytest.raises(ValueError):
-        image.upload(name)
+        image_address.upload(name)
+
+
+OWN = "https://lab.example/lens/image?bundle=demo&image=3"
+UPLOAD = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("https://lab.example/lens/image?bundle=demo&image=12&tab=where&prompts=a+b&prompts=c", Place("demo", 12)),
+        ("https://LAB.example:443/lens/heads?bundle=demo&head=L3.H5&image=12", Place("demo", 12)),
+        ("  /image?image=12 ", Place(None, 12)),
+        ("heads?image=0", Place(None, 0)),
+        ("https://lab.example/lens/b/demo-vit-0123/t/7", Place("demo-vit-0123", 7)),
+        ("/b/d%C3%A9mo/t/7", Place("démo", 7)),
+        (f"https://lab.example/image?bundle=demo&upload={UPLOAD}", Place("demo", None, UPLOAD)),
+        ("https://lab.example/image?image=1&image=2", Place(None, 2)),  # as Streamlit reads it
+    ],
+)
+def test_an_address_of_the_app_names_its_image(text: str, place: Place) -> None:
+    assert image_address.read(text, OWN) == place
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://elsewhere.example/image?bundle=demo&image=12",
+        "https://lab.example:8501/image?image=12",
+        "https://lab.example@elsewhere.example/image?image=12",
+        "//elsewhere.example/b/demo/t/7",
+        "elsewhere.example:80/image?image=12",
+        "https://elsewhere.example/cat.jpg",
+        "file:///etc/passwd",
+        "javascript:alert(1)//image?image=12",
+        "data:image/png;base64,AAAA",
+        "https://lab.example/image?bundle=demo",
+        "https://lab.example/overview?image=12",
+        "https://lab.example/image?image=-1",
+        "https://lab.example/image?image=١٢",
+        "https://lab.example/image?image=12.5",
+        "https://lab.example/image?upload=../../etc/passwd",
+        "https://lab.example/b/demo/t/x",
+        "https://lab.example/b/a/b/t/../7",
+        "https://lab.example:port/image?image=1",
+        "https://[lab.example/image?image=1",
+        "a banana",
+        "<script>alert(1)</script>",
+        "/image?image=1" + "&a=1" * 501,
+        "/image?image=1&a=" + "a" * 20_000,
+    ],
+)
+def test_any_other_address_gets_a_sentence_that_says_what_can_be_pasted(text: str) -> None:
+    with pytest.raises(InputError, match="Nothing is fetched"):
+        image_address.read(text, OWN)
+
+
+def test_this_machine_has_several_names() -> None:
+    for text in ("http://127.0.0.1:8501/image?image=4", "localhost:8501/image?image=4", "http://[::1]:8501/b/demo/t/4"):
+        assert image_address.read(text, "http://localhost:8501/image").image == 4
+    with pytest.raises(InputError):
+        image_address.read("http://127.0.0.1:8502/image?image=4", "http://localhost:8501/image")
+    assert image_address.read("http://anywhere:8501/image?image=4", None).image == 4
 
 
 def test_hostile_files_are_rejected() -> None:

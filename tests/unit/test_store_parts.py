@@ -9,10 +9,12 @@ import pytest
 from core.bundle.read import Bundle, open_bundle
 from core.errors import AddressError, BundleMissing, InputError
 from core.store import Store
+from core.store.heads import short_label
 from core.store.measures import Groups, as_groups, follows
 from core.store.scan import scan, spread_ids
 from tests.bundle_maker import QUARANTINED, make
 from tests.reference.plain_store import correlation_ratio
+from tests.reference.plain_textspan import plain_explained
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +196,37 @@ def test_vectors_that_do_not_fit(store: Store) -> None:
         store.grid("column:caption")
     with pytest.raises(InputError, match="ranked by"):
         store.heads_for_text(np.zeros(16), by="x")
+
+
+def test_the_baseline_of_a_heads_texts(store: Store, bundle: Bundle) -> None:
+    """From the images' own coordinates, by least squares, for the draws that it says it makes."""
+    found = store.baseline("L3.H1")
+    picks = len(store.head("L3.H1").texts)
+    r = np.delete(bundle.array("r")[1, 1].astype(np.float64), QUARANTINED, axis=0)
+    texts = bundle.array("text_embeddings").astype(np.float64) @ bundle.array("basis")[1, 1]
+    curves = []
+    for seed in range(found.draws):
+        rows = np.random.default_rng(seed).choice(12, picks, replace=False)
+        curves.append(plain_explained(r, texts[rows]))
+    assert found.draws == 20 and picks > 0
+    np.testing.assert_allclose(found.random_m, np.mean(curves, axis=0), rtol=0, atol=1e-5)  # texts enter the head in float32
+    np.testing.assert_allclose(found.low_m, np.min(curves, axis=0), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.high_m, np.max(curves, axis=0), rtol=0, atol=1e-5)
+    assert (found.best_m >= found.high_m - 1e-9).all() and len(found.best_m) == picks
+    assert (found.pool_texts, found.dimensions, str(found.population)) == (12, 4, "of 38 images")
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (("sea", "a wall"), "sea; a wall"),
+        (
+            ("something in the woods", "a black and white picture of a plain", "x"),
+            "something in the woods; a black and white picture of a…",
+        ),
+        (("x" * 40, "y" * 18, "z"), "x" * 40 + "…"),
+        (("x" * 90,), "x" * 59 + "…"),
+    ],
+)
+def test_labels_are_cut_between_words(texts: tuple[str, ...], expected: str) -> None:
+    assert short_label(texts) == expected

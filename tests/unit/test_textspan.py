@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.methods.textspan import head_subspace, textspan
-from tests.reference.plain_textspan import plain_textspan
+from core.methods.textspan import best_explained, explained_in_order, head_subspace, textspan
+from tests.reference.plain_textspan import plain_explained, plain_textspan
 
 
 def example(seed: int, n: int = 200, c: int = 12, w: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -51,3 +51,27 @@ def test_ties_go_to_the_earlier_text_and_duplicates_are_picked_once() -> None:
     picks = textspan(np.cov(data.T, bias=True), doubled, 8).index_m
     assert picks.max() < len(texts)
     assert len(set(picks.tolist())) == 8
+
+
+def test_texts_in_a_given_order_explain_what_their_span_holds() -> None:
+    """Two sequences at once; in the second a text comes twice, nearly, and adds nothing the second time."""
+    data, texts = example(11)
+    orders = np.stack([texts[:12], texts[20:32]])
+    orders[1, 5] = orders[1, 2] + 1e-8  # as far apart as float32 puts equal texts
+    ours = explained_in_order(np.cov(data.T, bias=True), orders).cumsum(-1)
+    for found, order in zip(ours, orders, strict=True):
+        np.testing.assert_allclose(found, plain_explained(data, order), rtol=0, atol=1e-9)
+    assert ours[0, -1] == pytest.approx(1, abs=1e-9)  # whatever they say, 12 texts span 12 dimensions
+    assert ours[1, 5] == ours[1, 4] and ours[1, -1] < 1
+
+
+def test_chosen_texts_lie_between_their_order_by_chance_and_the_best_directions() -> None:
+    data, texts = example(12)
+    cov = np.cov(data.T, bias=True)
+    chosen = textspan(cov, texts, 12)
+    np.testing.assert_allclose(explained_in_order(cov, texts[chosen.index_m][None])[0], chosen.explained_m, atol=1e-12)
+    best = best_explained(cov, 12)
+    singular = np.linalg.svd(data - data.mean(0), compute_uv=False) ** 2
+    np.testing.assert_allclose(best, singular.cumsum() / singular.sum(), rtol=0, atol=1e-12)
+    assert (chosen.cumulative_m <= best + 1e-12).all()
+    assert (explained_in_order(np.zeros((12, 12)), texts[None, :3]) == 0).all()

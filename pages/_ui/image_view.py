@@ -1,0 +1,54 @@
+"""What of the Image page is in the URL."""
+
+from dataclasses import dataclass
+
+from core.store import Store
+from pages._ui import image_address, image_prompts, selection
+from pages._ui.selection import Chosen
+
+TABS = {
+    "scores": "Scores",
+    "where": "Where",
+    "budget": "Budget",
+    "heads": "Heads",
+    "tokens": "Tokens",
+    "similar": "Similar",
+}
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """`text` and `against` are the prompts explained; `own`: each head's heatmap on its own scale."""
+
+    image: int | None = None
+    upload: str | None = None
+    prompts: tuple[str, ...] = ()
+    tab: str = "scores"
+    scale: str = "cosine"
+    text: str = ""
+    against: str = ""
+    normalise: str = "raw"
+    averaged: bool = False
+    opacity: int = 80
+    own: bool = False
+    head: str | None = None
+
+
+def read(store: Store) -> Chosen[ImageView]:
+    """The view that the URL asks for."""
+    prompt = selection.words(image_prompts.MAX_CHARACTERS)
+    return selection.read(
+        ImageView,
+        image=selection.integer(0, store.facts().images - 1),
+        upload=image_address.upload,
+        prompts=prompt,
+        tab=selection.one_of(*TABS),
+        scale=selection.one_of("cosine", "softmax"),
+        text=prompt,
+        against=prompt,
+        normalise=selection.one_of("raw", "per-layer"),
+        averaged=selection.flag,
+        opacity=selection.one_of(*range(10, 101, 10)),
+        own=selection.flag,
+        head=selection.one_of(*(head.address for head in store.heads())),
+    )
