@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from core.bundle.faiss_store import search
 from core.bundle.read import Bundle
@@ -13,11 +12,13 @@ from core.bundle.schema import LISTS
 from core.errors import AddressError, InputError
 from core.ids import Neuron, parse
 from core.methods.clusters import chance_distance, concept_clusters
-from core.methods.sparse_text import AtomScaling, SparseText, pursue, refit, text_atoms
 from core.store import answers as a
 from core.store import neuron_answers as n
 from core.store.scan import Scores
 from core.store.spread import histogram, intervals
+
+if TYPE_CHECKING:
+    from core.methods.sparse_text import SparseText
 
 _LABEL_TEXTS = 3
 
@@ -93,8 +94,7 @@ class NeuronTable:
         index_m = np.asarray(self._array("text_index")[i, j, :count])
         coef_m = np.asarray(self._array("text_coef")[i, j, :count])
         if 0 < count < stored:
-            direction_1o = torch.from_numpy(np.array(self._array("direction")[i, j]))[None]
-            coef_m = refit(direction_1o, self._atoms, torch.from_numpy(index_m.astype(np.int64))[None])[0].numpy()
+            coef_m = self._refit(np.asarray(self._array("direction")[i, j], np.float64), index_m)
         terms = tuple(
             n.SparseTerm(int(w), self._pool[int(w)].as_py(), float(c)) for w, c in zip(index_m, coef_m, strict=True)
         )
@@ -198,6 +198,10 @@ class NeuronTable:
         Raises PoolError for a pool whose texts are all one."""
         if len(texts) != len(embeddings_wo):
             raise InputError(f"{len(texts)} texts came with {len(embeddings_wo)} embeddings.")
+        import torch  # pages that only read bundles need not wait for it
+
+        from core.methods.sparse_text import AtomScaling, pursue, text_atoms
+
         atoms_wo = text_atoms(torch.from_numpy(np.array(embeddings_wo, np.float32)), AtomScaling.UNIT)
         where = [self.at(address)] if address is not None else list(np.ndindex(len(self.layers), self.neurons))
         direction_no = np.stack([np.asarray(self._array("direction")[i, j]) for i, j in where])
@@ -210,7 +214,13 @@ class NeuronTable:
         """(o,) mean embedding of the bundle's pool, which sparse decompositions take off every text."""
         return self._pool_mean
 
-    def _relabelled(self, i: int, j: int, texts: Sequence[str], made: SparseText, at: int) -> n.RelabelledNeuron:
+    def _refit(self, direction_o: np.ndarray, index_m: np.ndarray) -> np.ndarray:
+        """Least squares coefficients of the texts given; atoms are centred and of norm one."""
+        atoms_mo = np.asarray(self.bundle.array("text_embeddings")[index_m], np.float64) - self.pool_mean
+        atoms_mo /= np.linalg.norm(atoms_mo, axis=1, keepdims=True)
+        return np.linalg.lstsq(atoms_mo.T, direction_o)[0]
+
+    def _relabelled(self, i: int, j: int, texts: Sequence[str], made: "SparseText", at: int) -> n.RelabelledNeuron:
         index_m, coef_m = made.index_nm[at].tolist(), made.coefficient_nm[at].tolist()
         terms = tuple(n.SparseTerm(w, texts[w], float(c)) for w, c in zip(index_m, coef_m, strict=True) if w >= 0)
         name = str(Neuron(self.layers[i], j))
@@ -270,10 +280,6 @@ class NeuronTable:
     @cached_property
     def _pool_mean(self) -> np.ndarray:
         return self.bundle.array("text_embeddings").mean(0, dtype=np.float64).astype(np.float32)
-
-    @cached_property
-    def _atoms(self) -> torch.Tensor:
-        return text_atoms(torch.from_numpy(np.array(self.bundle.array("text_embeddings"))), AtomScaling.UNIT)
 
     @cached_property
     def _units(self) -> np.memmap:
