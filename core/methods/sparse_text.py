@@ -170,34 +170,22 @@ def _pursue_block(
             live_l, best_l, residual_lo, basis_lmo = (x[going] for x in (live_l, best_l, residual_lo, basis_lmo))
             if not len(live_l):
                 break
-        within_lk, next_lo = _orthogonalise(dictionary.rows(best_l), basis_lmo[:, :step])
+        # one Gram-Schmidt step is enough: what is new in an atom is at least EXHAUSTED of it, or it were not the best
+        atom_lo, known_lko = dictionary.rows(best_l), basis_lmo[:, :step]
+        within_l1k = torch.bmm(atom_lo[:, None], known_lko.mT)
+        next_lo = atom_lo - torch.bmm(within_l1k, known_lko)[:, 0]
         length_l = next_lo.norm(dim=1)
         next_lo /= length_l[:, None]
         along_l = (next_lo * residual_lo).sum(1)
         residual_lo -= along_l[:, None] * next_lo
         basis_lmo[:, step] = next_lo
-        upper_nmm[live_l, :step, step], upper_nmm[live_l, step, step] = within_lk, length_l
+        upper_nmm[live_l, :step, step], upper_nmm[live_l, step, step] = within_l1k[:, 0], length_l
         index_nm[live_l, step], along_nm[live_l, step] = best_l, along_l
         left_nm[live_l, step:] = residual_lo.square().sum(1, keepdim=True)
         made(step + 1)
     made(picks)
     coefficient_nm = torch.linalg.solve_triangular(upper_nmm, along_nm[..., None], upper=True)[..., 0]
     return index_nm, coefficient_nm * norm_n1, left_nm
-
-
-def _orthogonalise(atoms_lo: Tensor, basis_lko: Tensor) -> tuple[Tensor, Tensor]:
-    """Coefficients over an orthonormal basis (l, k), and what is left of the atoms (l, o).
-
-    Projected twice where less than a tenth is left (Kahan's criterion: once would lose that digit in orthogonality).
-    """
-    within_l1k = torch.bmm(atoms_lo[:, None], basis_lko.mT)
-    rest_lo = atoms_lo - torch.bmm(within_l1k, basis_lko)[:, 0]
-    again = torch.nonzero(rest_lo.norm(dim=1) < 0.1 * atoms_lo.norm(dim=1))[:, 0]
-    if len(again):
-        more_a1k = torch.bmm(rest_lo[again][:, None], basis_lko[again].mT)
-        rest_lo[again] -= torch.bmm(more_a1k, basis_lko[again])[:, 0]
-        within_l1k[again] += more_a1k
-    return within_l1k[:, 0], rest_lo
 
 
 class _Dictionary:

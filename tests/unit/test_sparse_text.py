@@ -121,7 +121,7 @@ def test_progress_ends_at_the_total() -> None:
 
 
 def test_texts_a_millionth_apart_leave_the_fit_orthogonal() -> None:
-    """Condition 1e6: a fit by normal equations would be good to 1e-4 of the direction only, and pick texts twice."""
+    """Condition 1e6, coefficients up to 1e6: still no text twice, and nothing left along those picked."""
     pool = texts(13, 6, 40).double().repeat(3, 1)
     pool += 1e-6 * texts(14, 18, 40)
     atoms = text_atoms(pool)
