@@ -7,22 +7,26 @@ error, tolerance, verdict. Exit code 1 if one exceeds its tolerance (or, with --
 Tolerance of a float array: 30 x the reference's own float32 noise (stored beside it), at least 2e-6 of its largest
 entry. Arrays decided by a choice must agree exactly, except where the golden itself calls it a tie.
 
+A directory with clip_rn.npz instead (a tiny random ResNet's neuron-head pairs) is compared in what is covered of it.
+
 A file tests/golden_<what>.py covers some arrays by a `Method`, and `Rules` for those that are no plain floats; both are
 listed here.
 """
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from tests import golden_first, golden_second
+from tests import golden_first, golden_second, golden_text
 from tests.golden_set import GoldenSet, Method, Rules, Verdict, close
 
 ACTIVATIONS = ("gelu", "quickgelu")
-METHODS: list[Method] = [golden_first.first_order, golden_second.second_order]
-RULES: Rules = {**golden_first.RULES, **golden_second.RULES}
+METHODS: list[Method] = [golden_first.first_order, golden_second.second_order, golden_text.sparse_text]
+RESNET_METHODS: list[Method] = [golden_text.resnet_text]
+RULES: Rules = {**golden_first.RULES, **golden_second.RULES, **golden_text.RULES}
 
 
 def compare(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
@@ -36,19 +40,30 @@ def compare(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
     return rule(golden, name, ours)
 
 
+def sets(folder: Path) -> Iterator[tuple[str, GoldenSet, list[Method]]]:
+    """What a directory holds: the activation or kind, its arrays, and what is compared with them."""
+    if (folder / golden_text.RESNET).is_file():
+        yield "resnet", golden_text.load_resnet(folder), RESNET_METHODS
+    elif (folder / "inputs.npz").is_file():
+        for activation in ACTIVATIONS:
+            yield activation, GoldenSet.load(folder, activation), METHODS
+    else:
+        raise SystemExit(
+            f"{folder} holds neither inputs.npz nor {golden_text.RESNET}, so it is no golden directory of a ViT or a "
+            "ResNet."
+        )
+
+
 def check(folder: Path, strict: bool = False) -> int:
     """Compare everything in a directory; returns how many arrays failed."""
-    if not (folder / "inputs.npz").is_file():
-        raise SystemExit(f"{folder} holds no inputs.npz, so it is not a golden directory of the ViT format.")
     failed = 0
-    for activation in ACTIVATIONS:
-        golden = GoldenSet.load(folder, activation)
+    for kind, golden, methods in sets(folder):
         if not golden.arrays:
             continue
-        print(f"== {folder} / {activation}")
+        print(f"== {folder} / {kind}")
         ours: dict[str, np.ndarray] = {}
-        for method in METHODS:
-            ours |= method(golden, activation)
+        for method in methods:
+            ours |= method(golden, kind)
         for name in golden.wanted:
             if name not in ours:
                 failed += strict
