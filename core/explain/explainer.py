@@ -281,6 +281,10 @@ class Explainer:
 
         return self._locked(compute)
 
+    def run(self, compute: Callable[[], T]) -> T:
+        """For services on the same model, such as `core.explain.neurons`: run alone, as everything here does."""
+        return self._locked(compute)
+
     def _locked(self, compute: Callable[[], T]) -> T:
         """Run alone. When a GPU's memory runs out: move to the CPU, say so, and run again."""
         with self._lock, torch.inference_mode():

@@ -137,6 +137,18 @@ class SecondOrder:
         """x_n = ⟨φ - b_n, r_n⟩, (b, n)."""
         return ((s_bnm - mean_nm) * principal.read_nm).sum(-1)
 
+    def along(self, direction: Tensor) -> Tensor:
+        """D t (n, m), so that ⟨φ, t⟩ = (D t) · s: `direction` (o,) the same for all neurons, or (n, o) one for each. D
+        is not formed. The pairs' columns alone, which is all there is under `own`."""
+        if direction.ndim == 1:
+            return torch.einsum("nmk,mk->nm", self.value_nmk, torch.einsum("mok,o->mk", self._writer_mok, direction))
+        step = max(1, _CHUNK // self._writer_mok[:, 0].numel())
+        chunks = [
+            torch.einsum("nmk,nmk->nm", value, torch.einsum("mok,no->nmk", self._writer_mok, t_no))
+            for value, t_no in zip(self.value_nmk.split(step), direction.split(step), strict=True)
+        ]
+        return torch.cat(chunks)
+
     def principal(self, top_nim: Tensor, mean_nm: Tensor) -> Principal:
         """First components from `top_nim`, the scalars s of the images i of each neuron's S_n."""
         centred_nim = (top_nim - mean_nm[:, None]).double()

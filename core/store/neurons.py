@@ -64,7 +64,7 @@ class NeuronTable:
 
     def summary(self, address: str | Neuron) -> n.NeuronSummary:
         i, j = self.at(address)
-        number = lambda name: float(self._array(name)[i, j])
+        number = lambda name: float(self.array(name)[i, j])
         return n.NeuronSummary(
             address=str(Neuron(self.layers[i], j)),
             layer=self.layers[i],
@@ -75,7 +75,7 @@ class NeuronTable:
             explained_all=number("explained_all"),
             threshold=number("threshold"),
             share_above=number("share_above"),
-            concepts=int(self._array("concepts")[i, j]),
+            concepts=int(self.array("concepts")[i, j]),
             activation_mean=number("activation_mean"),
             mean_norm=number("mean_norm"),
             population=self.population,
@@ -89,16 +89,16 @@ class NeuronTable:
         """The sparse decomposition with the first `picks` texts (default: all that are stored). Fewer texts are fitted
         anew: the coefficients of a least squares fit depend on how many there are."""
         i, j = self.at(address)
-        stored = int((self._array("text_index")[i, j] >= 0).sum())
+        stored = int((self.array("text_index")[i, j] >= 0).sum())
         count = stored if picks is None else min(max(1, picks), stored)
-        index_m = np.asarray(self._array("text_index")[i, j, :count])
-        coef_m = np.asarray(self._array("text_coef")[i, j, :count])
+        index_m = np.asarray(self.array("text_index")[i, j, :count])
+        coef_m = np.asarray(self.array("text_coef")[i, j, :count])
         if 0 < count < stored:
-            coef_m = self._refit(np.asarray(self._array("direction")[i, j], np.float64), index_m)
+            coef_m = self._refit(np.asarray(self.array("direction")[i, j], np.float64), index_m)
         terms = tuple(
             n.SparseTerm(int(w), self._pool[int(w)].as_py(), float(c)) for w, c in zip(index_m, coef_m, strict=True)
         )
-        left_m = np.array(self._array("text_error")[i, j, :count], np.float64)
+        left_m = np.array(self.array("text_error")[i, j, :count], np.float64)
         return n.SparseLabel(str(Neuron(self.layers[i], j)), terms, left_m)
 
     def ends(self, address: str | Neuron, k: int = 24, fold: bool = True) -> a.Ends:
@@ -115,7 +115,7 @@ class NeuronTable:
         if by not in self.lists:
             raise InputError(f"Images of a neuron are listed by {', '.join(self.lists)}; not by {by[:40]!r}.")
         at = self.lists.index(by)
-        ids, scores = self._array("top_ids")[i, j, at], self._array("top_scores")[i, j, at]
+        ids, scores = self.array("top_ids")[i, j, at], self.array("top_scores")[i, j, at]
         hits = [a.Hit(int(m), float(s)) for m, s in zip(ids, scores, strict=True) if m >= 0]
         return (self._fold(hits) if fold else tuple(hits))[: max(0, k)]
 
@@ -124,8 +124,8 @@ class NeuronTable:
         i, j = self.at(address)
         if of not in ("coef", "norm"):
             raise InputError(f"A neuron's scores are its 'coef' or 'norm', not {of[:40]!r}.")
-        value = np.asarray(self._array(of)[i, j], np.float32) * self._array("scale")[i, j]
-        return Scores(np.asarray(self._array("image_ids")), value)
+        value = np.asarray(self.array(of)[i, j], np.float32) * self.array("scale")[i, j]
+        return Scores(np.asarray(self.array("image_ids")), value)
 
     def intervals(self, address: str | Neuron, per_row: int, levels: Sequence[float]) -> a.Intervals:
         """Measured images by quantile interval of the coefficient."""
@@ -138,14 +138,14 @@ class NeuronTable:
     def carriers(self, address: str | Neuron) -> tuple[n.Carrier, ...]:
         """The later heads by the size of their share, largest first."""
         i, j = self.at(address)
-        share_m, labels = np.asarray(self._array("later_share")[i, j]), self.bundle.axes["later_head"].labels or []
+        share_m, labels = np.asarray(self.array("later_share")[i, j]), self.bundle.axes["later_head"].labels or []
         order = [m for m in np.argsort(-np.abs(share_m), kind="stable") if share_m[m] != 0]
         return tuple(n.Carrier(labels[m], float(share_m[m])) for m in order)
 
     def similar(self, address: str | Neuron, k: int = 12) -> tuple[n.SimilarNeuron, ...]:
         """Neurons of the analysed layers whose direction is most alike or most opposite, by |cosine|."""
         i, j = self.at(address)
-        return self._by_direction(np.asarray(self._array("direction")[i, j]), k, np.array([i * self.neurons + j]))
+        return self._by_direction(np.asarray(self.array("direction")[i, j]), k, np.array([i * self.neurons + j]))
 
     def for_text(self, embedding_o: np.ndarray, k: int = 12) -> tuple[n.SimilarNeuron, ...]:
         """The neurons whose direction is most along or against a text's unit embedding less the pool's mean."""
@@ -170,15 +170,15 @@ class NeuronTable:
 
     def of_image(self, image_id: int, k: int = 24) -> tuple[n.ActiveNeuron, ...] | None:
         """Neurons active in an image of the bundle, by norm over threshold; None if it was not measured."""
-        ids = self._array("image_ids")
+        ids = self.array("image_ids")
         row = int(np.searchsorted(ids, image_id))
         if row >= len(ids) or ids[row] != image_id:
             return None
-        bounds = self._array("active_offsets")[row : row + 2]
-        units = np.asarray(self._array("active_units")[bounds[0] : bounds[1]])
+        bounds = self.array("active_offsets")[row : row + 2]
+        units = np.asarray(self.array("active_units")[bounds[0] : bounds[1]])
         i, j = np.divmod(units, self.neurons)
-        scale, threshold = self._array("scale")[i, j], self._array("threshold")[i, j]
-        norm, coef = (np.asarray(self._array(name)[i, j, row], np.float32) * scale for name in ("norm", "coef"))
+        scale, threshold = self.array("scale")[i, j], self.array("threshold")[i, j]
+        norm, coef = (np.asarray(self.array(name)[i, j, row], np.float32) * scale for name in ("norm", "coef"))
         over = norm / np.maximum(threshold, np.finfo(np.float32).tiny)
         order = np.argsort(-over, kind="stable")[: max(0, k)]
         return tuple(
@@ -204,10 +204,14 @@ class NeuronTable:
 
         atoms_wo = text_atoms(torch.from_numpy(np.array(embeddings_wo, np.float32)), AtomScaling.UNIT)
         where = [self.at(address)] if address is not None else list(np.ndindex(len(self.layers), self.neurons))
-        direction_no = np.stack([np.asarray(self._array("direction")[i, j]) for i, j in where])
+        direction_no = np.stack([np.asarray(self.array("direction")[i, j]) for i, j in where])
         count = min(picks, len(texts), direction_no.shape[1])
         made = pursue(torch.from_numpy(direction_no), atoms_wo, count, progress=progress)
         return tuple(self._relabelled(i, j, texts, made, at) for at, (i, j) in enumerate(where))
+
+    def pool_text(self, row: int) -> str:
+        """A text of the bundle's pool."""
+        return str(self._pool[row].as_py())
 
     @property
     def pool_mean(self) -> np.ndarray:
@@ -243,17 +247,17 @@ class NeuronTable:
         hits = [a.Hit(int(scores.id_n[m]), float(scores.score_n[m])) for m in rows]
         return self._fold(hits) if fold else tuple(hits)
 
-    def _array(self, name: str) -> np.ndarray:
-        """A memory map, opened once. Two threads may both open it, which is harmless."""
+    def array(self, name: str) -> np.ndarray:
+        """The bundle's array neuron_`name`: a memory map, opened once (or twice by two threads, which is harmless)."""
         if name not in self._opened:
             self._opened[name] = self.bundle.array(f"neuron_{name}")
         return self._opened[name]
 
     @cached_property
     def _columns(self) -> n.NeuronColumns:
-        flat = lambda name: np.array(self._array(name)).reshape(-1)
-        index_nm = np.asarray(self._array("text_index")[..., :_LABEL_TEXTS]).reshape(-1, _LABEL_TEXTS)
-        coef_nm = np.asarray(self._array("text_coef")[..., :_LABEL_TEXTS]).reshape(-1, _LABEL_TEXTS)
+        flat = lambda name: np.array(self.array(name)).reshape(-1)
+        index_nm = np.asarray(self.array("text_index")[..., :_LABEL_TEXTS]).reshape(-1, _LABEL_TEXTS)
+        coef_nm = np.asarray(self.array("text_coef")[..., :_LABEL_TEXTS]).reshape(-1, _LABEL_TEXTS)
         names = self._pool.take(index_nm.clip(0).ravel()).to_pylist()
         texts = [names[m : m + _LABEL_TEXTS] for m in range(0, len(names), _LABEL_TEXTS)]
         labels = tuple(
@@ -287,7 +291,7 @@ class NeuronTable:
 
     @cached_property
     def _chance(self) -> float:
-        return chance_distance(self._units[np.asarray(self._array("image_ids"))])
+        return chance_distance(self._units[np.asarray(self.array("image_ids"))])
 
 
 def signed_label(terms: Sequence[tuple[str, float]]) -> str:
