@@ -58,7 +58,7 @@ def main() -> None:
         scope=selection.one_of(*heads_relabel.SCOPES),
     )
     answer, baseline = store.head(str(chosen.view.head)), store.baseline(str(chosen.view.head))
-    _title(answer, baseline)
+    heads_texts.title(answer, baseline)
     heads_steps.draw(chosen, heads, store.heads())
     if not answer.texts:
         states.empty("This head has no texts", "What it writes does not vary over the images, so no text explains it.")
@@ -67,26 +67,13 @@ def main() -> None:
     if pick >= len(answer.texts):
         st.info(f"This head has {len(answer.texts)} texts, fewer than the link asks for; you see its first.", icon="🔗")
         pick = 0
-    left, right = st.columns([2, 3], gap="large")
+    left, right = heads_steps.halves()
     with left:
         heads_texts.draw(chosen, answer, baseline, pick)
     drawn: dict[str, object] = {}
     with right, states.calm():  # an image that cannot be shown costs its part of the page only
         drawn = _images(opened, chosen, answer, baseline, pick)
     figures.page_data(lambda: _data(opened, chosen, answer, baseline, pick) | drawn, "head")
-
-
-def _title(answer: HeadAnswer, baseline: Baseline) -> None:
-    head, everyone = answer.summary, answer.population
-    median = min(answer.norm_quantiles, key=lambda pair: abs(pair[0] - 0.5))[1]
-    st.title(head.address)
-    st.markdown(f"**{plain('; '.join(head.texts))}**" if head.texts else "*no texts*")
-    st.caption(
-        plain(
-            f"{head.share:.1%} of the output's variance · {heads_texts.first(answer, baseline)} · median length "
-            f"{median:.3f} of a representation of length 1 · {everyone}"
-        )
-    )
 
 
 def _images(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 POOL = 3_500
 LOST = 20_000
-_CLOCK = """
+CLOCK = """
 for (const kind of ["pointerdown", "keydown", "change"])
   window.addEventListener(kind, () => { window.began = performance.now(); }, { capture: true });
 // the grids live in shadow roots
@@ -70,7 +70,7 @@ def chromium() -> Iterator["Page"]:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(LOST)
-        page.add_init_script(_CLOCK)
+        page.add_init_script(CLOCK)
         yield page
         browser.close()
 

@@ -12,8 +12,19 @@ from pages._ui import keys
 from pages._ui.selection import Chosen
 from pages._ui.words import plain
 
-_CUT = "<style>.st-key-heads-search input, .st-key-heads-text input { text-overflow: ellipsis }</style>"
-"""What is too long for its field, on a phone, ends in an ellipsis; the page has it in full."""
+_STYLE = """<style>
+.st-key-heads-search input, .st-key-heads-text input { text-overflow: ellipsis }
+@media (max-width: 1000px) {
+  .st-key-heads-halves > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { min-width: 100% }
+}
+</style>"""
+"""Long text ends in an ellipsis in its field (the page has it in full); a tablet has no room for two columns."""
+
+
+def halves() -> Any:
+    """The page's two columns, one below the other on a narrow screen."""
+    with st.container(key="heads-halves"):
+        return st.columns([2, 3], gap="large")
 
 
 def draw(chosen: Chosen[Any], heads: Sequence[Unit], summaries: Sequence[HeadSummary]) -> None:
@@ -23,7 +34,7 @@ def draw(chosen: Chosen[Any], heads: Sequence[Unit], summaries: Sequence[HeadSum
     def go(head: Unit) -> None:
         chosen.go(head=head, text=0)
 
-    st.html(_CUT)
+    st.html(_STYLE)
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         _field(chosen, heads, summaries)
         at = heads.index(chosen.view.head)

@@ -15,6 +15,20 @@ FIRST = 5
 """Texts that a short statement is about: all of a head's texts reach 100 % whatever they say."""
 
 
+def title(answer: HeadAnswer, baseline: Baseline) -> None:
+    """The head's address, its first texts in full, and its numbers in a line."""
+    head, everyone = answer.summary, answer.population
+    median = min(answer.norm_quantiles, key=lambda pair: abs(pair[0] - 0.5))[1]
+    st.title(head.address)
+    st.markdown(f"**{plain('; '.join(head.texts))}**" if head.texts else "*no texts*")
+    st.caption(
+        plain(
+            f"{head.share:.1%} of the output's variance · {first(answer, baseline)} · median length "
+            f"{median:.3f} of a representation of length 1 · {everyone}"
+        )
+    )
+
+
 def draw(chosen: Chosen[Any], answer: HeadAnswer, baseline: Baseline, pick: int) -> None:
     """The field that picks a text, the curve, and the table."""
     st.subheader("Texts", anchor=False)

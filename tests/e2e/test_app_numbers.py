@@ -104,8 +104,7 @@ def test_correlations_with_a_column(bundle: Bundle) -> None:
     images = bundle.table("images").to_pylist()
     names = [image["class"] for image in images if image["status"] == "ok"]
     expected = [correlation_ratio(c_no, names) for _, _, c_no in heads(bundle)]
-    # under a tenth two digits are shown, and near 0 the root magnifies the rounding of r
-    np.testing.assert_allclose(cells(page(measure="column:class")), expected, atol=HUNDREDTH + 1e-2)
+    np.testing.assert_allclose(cells(page(measure="column:class")), expected, atol=HUNDREDTH + 1e-6)
 
 
 def test_zero_shot_and_ablation(bundle: Bundle) -> None:
