@@ -84,7 +84,7 @@ class NeuronExplainer:
     def activation_map(self, image: ImageTrace, address: str | Neuron) -> ActivationMap:
         """Where a neuron is active."""
         i, n = self.table.at(address)
-        p_t = _numpy(self._read(image).trace.neurons[self.table.layers[i]][0, :, n])
+        p_t = self._activations(image, self.table.layers[i], n)
         rows, columns = self.explainer.model.tower.grid
         return ActivationMap(
             str(Neuron(self.table.layers[i], n)), p_t[1:].reshape(rows, columns), float(p_t[0]), float(p_t.mean())
@@ -219,6 +219,20 @@ class NeuronExplainer:
                 less.append(_numpy((read.centred[i] * along_nm).sum(-1)))
                 mean.append(_numpy((self._mean_s(i) * along_nm).sum(-1)))
             return np.stack(less), np.stack(mean)
+
+        return self.explainer.run(compute)
+
+    def _activations(self, image: ImageTrace, layer: int, n: int) -> np.ndarray:
+        """One neuron at every token, (t,): without its effects, which cost several times as much, where they are not
+        known already."""
+
+        def compute() -> np.ndarray:
+            tower, device = self.explainer.model.tower, self.explainer.model.device
+            if image.key in self._images:
+                trace = self._images[image.key].trace
+            else:
+                trace = tower.trace(torch.from_numpy(image.pixels)[None].to(device), (), neurons=(layer,))
+            return _numpy(trace.neurons[layer][0, :, n])
 
         return self.explainer.run(compute)
 

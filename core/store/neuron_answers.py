@@ -84,6 +84,17 @@ class Carrier:
 
 
 @dataclass(frozen=True)
+class WritingNeuron:
+    """A neuron that writes through a head: `share` of its coefficient's variance that goes through it, and `carried`,
+    that share of its coefficient's standard deviation."""
+
+    address: str
+    label: str
+    share: float
+    carried: float
+
+
+@dataclass(frozen=True)
 class SimilarNeuron:
     """A neuron whose direction is alike: `cosine` may be negative, for one that writes the opposite."""
 

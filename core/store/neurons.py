@@ -10,7 +10,7 @@ from core.bundle.faiss_store import search
 from core.bundle.read import Bundle
 from core.bundle.schema import LISTS
 from core.errors import AddressError, InputError
-from core.ids import Neuron, parse
+from core.ids import Head, Neuron, parse
 from core.methods.clusters import chance_distance, concept_clusters
 from core.store import answers as a
 from core.store import neuron_answers as n
@@ -141,6 +141,23 @@ class NeuronTable:
         share_m, labels = np.asarray(self.array("later_share")[i, j]), self.bundle.axes["later_head"].labels or []
         order = [m for m in np.argsort(-np.abs(share_m), kind="stable") if share_m[m] != 0]
         return tuple(n.Carrier(labels[m], float(share_m[m])) for m in order)
+
+    def through(self, head: str | Head, k: int = 12) -> tuple[n.WritingNeuron, ...]:
+        """The neurons that write most through a head: by |share| · std, the part of the coefficient's deviation that
+        the head carries. None for a head that is not later than any analysed layer. AddressError for what is none."""
+        name = str(parse(head) if isinstance(head, str) else head)
+        labels = self.bundle.axes["later_head"].labels or []
+        if name not in labels:
+            return ()
+        share_ln = np.asarray(self.array("later_share")[..., labels.index(name)], np.float64)
+        carried = (share_ln * self.array("coef_std")).ravel()
+        order = np.argsort(-np.abs(carried), kind="stable")[: max(0, k)]
+        share = share_ln.ravel()
+        return tuple(
+            n.WritingNeuron(self.address(row), self.label(row), float(share[row]), float(carried[row]))
+            for row in order
+            if carried[row]
+        )
 
     def similar(self, address: str | Neuron, k: int = 12) -> tuple[n.SimilarNeuron, ...]:
         """Neurons of the analysed layers whose direction is most alike or most opposite, by |cosine|."""

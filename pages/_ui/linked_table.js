@@ -25,6 +25,7 @@ export default function ({ data, parentElement }) {
   const drawn = JSON.stringify(data);
   if (table.dataset.drawn === drawn) return;
   table.dataset.drawn = drawn;
+  table.parentElement.style.maxHeight = data.height;
   for (const node of [table, table.parentElement]) node.setAttribute("aria-label", data.label);
   const [head, body, titles] = [made("thead"), made("tbody"), made("tr")];
   const fill = (rows) => body.replaceChildren(...rows.map((row) => line(row, data.columns)));

@@ -21,10 +21,11 @@ _mount = st.components.v2.component(
 def draw(
     made: pd.DataFrame, name: str, label: str, href: Callable[[Mapping[Any, Any]], str], *,
     told: Mapping[str, str] | None = None, formats: Mapping[str, str] | None = None, csv: str | None = None,
+    height: str = "30rem",
 ) -> None:  # fmt: skip
     """Draw `made`. `href` gives a row's address, "" for none; `told` says what a column is; columns in `formats` are
-    numbers and shown so ("{:.1%}"). `csv` names the file where it is not `name`."""
-    _mount(key=name, data=drawn(made, label, href, told or {}, formats or {}))
+    numbers and shown so ("{:.1%}"). `csv` names the file where it is not `name`. Taller than `height` it scrolls."""
+    _mount(key=name, data=drawn(made, label, href, told or {}, formats or {}) | {"height": height})
     figures.csv(made, csv or name)
 
 
