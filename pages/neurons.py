@@ -77,12 +77,13 @@ def none(opened: Opened) -> None:
         states.empty(
             "A ResNet has no neurons of this kind",
             "This page is about the neurons of a transformer's MLPs, and a ResNet has none: its attention pool is the "
-            "only attention there is. Its heads are on the other pages. For neurons, make a bundle of a ViT:",
+            "only attention there is. Its heads are on the Heads page. For neurons, make a bundle of a ViT:",
         )
     else:
         states.empty(
             "This bundle was made without neurons",
-            "Its MLP neurons were not analysed (`--neuron-layers none`, or an older version). The same command with "
-            "layers chosen makes a bundle that has them; `auto` takes those with most second-order effect:",
+            "Its MLP neurons were not analysed: it was made with `--neuron-layers none`, with `--layernorm equal`, or "
+            "before Unitscope knew neurons. Without these options a run analyses the three layers that write most "
+            "through later attention:",
         )
-    st.code(states.MAKE_OWN + " --neuron-layers auto", language="bash")
+    st.code(states.MAKE_OWN, language="bash")
