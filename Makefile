@@ -38,8 +38,10 @@ fmt: .venv/.dev
 docs: .venv/.runtime
 	$(PY) -m core.bundle.schema > docs/bundle.md
 
-bench: .venv/.dev
-	$(PY) -m tests.bench
+# Ten minutes; `make bench BENCH=browser` is one part of it (tests/bench.py names them).
+bench: .venv/.dev browser
+	ls -d bundles/demo-vit-*/bundle.json >/dev/null 2>&1 || $(PY) -m precompute demo --out bundles
+	$(PY) -m tests.bench $(BENCH)
 
 clean:
 	rm -rf .venv bundles .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -39,7 +39,7 @@ def main() -> None:
 def data(opened: Opened, facts: Facts) -> dict[str, object]:
     """Everything that is known of the bundle; of a model that lay in a folder the name, not the place."""
     stored = opened.store.bundle.facts
-    return {"facts": asdict(facts), "manifest": stored | {"model": stored["model"] | {"name": facts.model}}}
+    return {"facts": asdict(facts), "manifest": {**stored, "model": {**stored["model"], "name": facts.model}}}
 
 
 def methods(facts: Facts) -> None:
@@ -87,7 +87,7 @@ def bundle(facts: Facts) -> None:
     st.subheader("Versions")
     figures.table(pd.DataFrame(sorted(facts.versions.items()), columns=["library", "version"]), "versions")
     st.subheader("Made by")
-    st.code(facts.command, language="bash", wrap_lines=True)
+    st.code(facts.command, language=None, wrap_lines=True)
 
 
 def rows(facts: Facts) -> list[tuple[str, str]]:

@@ -43,6 +43,7 @@ def main() -> None:
         image_prompts.area(chosen, prompts)
         if explainer is not None:
             image_prompts.unseen(explainer, prompts)
+            image_prompts.unread(explainer, prompts)
     with right:
         st.segmented_control(
             "Section",

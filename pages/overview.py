@@ -97,7 +97,8 @@ def heads(opened: Opened, titles: dict[str, str], chosen: selection.Chosen[Overv
         **chosen.bound("measure"),
     )
     found = overview_grid.grid(opened, chosen.view.measure)
-    st.caption(f"{plain(found.description)} Numbers are {found.population}. Click a cell to open its head.")
+    note = " In italics: the value that the head sets apart most." if found.note_lh else ""
+    st.caption(f"{plain(found.description)}{note} Numbers are {found.population}. Click a cell to open its head.")
     overview_grid.draw(found, opened.store.heads())
 
 

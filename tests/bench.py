@@ -1,5 +1,7 @@
-"""`make bench`: what Unitscope costs, as ratios within one run. `python -m tests.bench [pass|run|textspan|memory] ...`
+"""`make bench`: what Unitscope costs. `python -m tests.bench [pass|run|textspan|memory|browser|load|visitors] ...`
 
+The first four are of precompute and are ratios within one run; the others are of the app, over the demo bundle: what
+visitors wait for, many sessions (a minute here; `python -m tests.bench_load` takes more), and visitors side by side.
 Ratios survive a slow or busy machine; seconds do not. The plain pass is open_clip's own encode_image on the same batch.
 """
 
@@ -28,6 +30,7 @@ from precompute.cli import main as precompute
 from precompute.manifest import build_manifest
 from precompute.reader import read_images
 from precompute.statistics import HeadStatistics
+from tests import bench_browser, bench_load, bench_visitors
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PHOTOGRAPHS = REPOSITORY.parent / "shared" / "imagenet-sample"
@@ -203,7 +206,15 @@ def _say(what: str, figure: str, goal: str, detail: str) -> None:
     print(f"{what:42s} {figure:30s} (goal {goal}; {detail})", flush=True)
 
 
-BENCHES = {"pass": bench_pass, "run": bench_run, "textspan": bench_textspan, "memory": bench_memory}
+BENCHES: dict[str, Callable[[], object]] = {
+    "pass": bench_pass,
+    "run": bench_run,
+    "textspan": bench_textspan,
+    "memory": bench_memory,
+    "browser": bench_browser.main,
+    "load": lambda: bench_load.main(["--minutes", "1"]),
+    "visitors": bench_visitors.main,
+}
 
 
 def main(words: list[str]) -> None:

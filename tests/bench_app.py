@@ -4,6 +4,7 @@ Two heads of 64 coordinates, so that it takes half a gigabyte of disk; a page as
 answer reads another head's files. Memory is what is private to the process, without pages of mapped files.
 """
 
+import io
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from core.bundle import schema
 from core.bundle.faiss_store import build_flat_fp16
@@ -24,9 +26,17 @@ from tests import bundle_maker
 OUT, COORD, BLOCK = 64, 64, 65_536
 
 
-def make(folder: Path, n: int) -> Path:
-    """A bundle of n images in 1,000 classes, written a block at a time."""
-    sizes = bundle_maker.SIZES | {"image": n, "layer": 1, "head": 2, "coord": COORD, "out": OUT, "text": 200}
+def make(folder: Path, n: int, thumbs: bool = False) -> Path:
+    """A bundle of n images in 1,000 classes, written a block at a time; `thumbs`: each a grey square."""
+    sizes = bundle_maker.SIZES | {
+        "image": n,
+        "layer": 1,
+        "head": 2,
+        "coord": COORD,
+        "out": OUT,
+        "text": 200,
+        "rank": 20,
+    }
     rng = np.random.default_rng(0)
     writer = BundleWriter(folder)
     rep, r = writer.memmap("representations", (n, OUT)), writer.memmap("r", (1, 2, n, COORD))
@@ -44,6 +54,10 @@ def make(folder: Path, n: int) -> Path:
         array = rng.standard_normal(shape)
         if spec.name == "ok":
             array = np.ones(shape)
+        elif spec.name == "parts_mean":
+            array = np.zeros(
+                shape
+            )  # as their sum nearly is; otherwise all images would be near-duplicates of each other
         elif spec.name == "cov":
             array = np.broadcast_to(np.eye(COORD) * 1e-4, shape)
         elif spec.name == "basis":
@@ -66,6 +80,14 @@ def make(folder: Path, n: int) -> Path:
         writer.table(name, table)
     for key, made in index.items():
         writer.index(key, made)
+    if thumbs:
+        square = io.BytesIO()
+        Image.new("L", (8, 8), 128).save(square, "JPEG")
+        with writer.file("thumbs/thumbs.bin") as path, path.open("wb") as file:
+            for start in range(0, n, BLOCK):
+                file.write(square.getvalue() * min(BLOCK, n - start))
+        with writer.file("thumbs/offsets.npy") as path, path.open("wb") as file:
+            np.save(file, np.arange(n + 1, dtype=np.int64) * len(square.getvalue()))
     facts = bundle_maker.facts()
     facts["manifest"] |= {"images": n, "ok": n, "quarantined": 0}
     facts["pool"] |= {"texts": 200}

@@ -1,10 +1,11 @@
-"""What visitors wait for, in a real Chromium on the demo bundle. `python -m tests.bench_browser [ROUNDS]`
+"""What visitors wait for, in a real Chromium on the demo bundle. `python -m tests.bench_browser [ROUNDS] [IMAGES]`
 
 A time runs from the browser's own event (pointer down, key down, file chosen) to the first frame in which what was
 asked for is on the screen; both are read from the page's clock. The server and the pages visited are warm.
 """
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -12,12 +13,14 @@ from io import BytesIO
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote_plus
 
 import numpy as np
 from PIL import Image
 
 from core.text.pools import load_pool
-from tests.bench_site import REPOSITORY, Running, demo_bundle, demo_heads, heading, say, served
+from tests.bench_app import make
+from tests.bench_site import REPOSITORY, Running, demo_bundle, demo_classes, demo_heads, heading, say, served
 from tests.browser.conftest import CHROMIUM, FLAGS, settled
 from tests.browser.test_overview import CELL
 
@@ -49,6 +52,12 @@ HEAD_SHOWN = """(head) => {
   if (window.title() !== head || !window.fresh()) return false;
   const thumbs = window.every(".cell img.thumb").filter(window.onScreen);
   return thumbs.length >= 6 && thumbs.every(window.loaded) && performance.now() - window.began;
+}"""
+HEAD_LOADED = """(head) => {
+  const state = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState;
+  if (window.title() !== head || state !== "notRunning") return false;
+  const thumbs = window.every(".cell img.thumb").filter(window.onScreen);
+  return thumbs.length >= 6 && thumbs.every(window.loaded) && performance.now();
 }"""
 MAP_SHOWN = """([before, name]) => {
   if (!location.search.includes(name)) return false;
@@ -138,13 +147,35 @@ def prompts(page: "Page", server: Running, rounds: int) -> list[float]:
     page.goto(f"{server.address}/image?bundle={demo_bundle()}&tab=where")
     page.wait_for_function("() => window.overlays().some(window.loaded)")
     area, times = page.get_by_role("textbox", name="Prompts, one a line"), []
+    # in words that the demo model knows, since all others are one to it and would not change the map
+    names = demo_classes()
     for i in range(rounds + 1):
         settled(page)
         before = page.evaluate("window.overlays()[0].src")
-        area.fill(f"a picture of thing number {i}\na picture of a dog")
+        pair = f"{names[i]} and {names[-1 - i]}"
+        area.fill(f"a picture of {pair}\na picture of a dog")
         area.press("Control+Enter")
-        times.append(waited(page, MAP_SHOWN, [before, f"number+{i}"]))
+        times.append(waited(page, MAP_SHOWN, [before, quote_plus(pair)]))
     return times[1:]
+
+
+def large(rounds: int, n: int) -> None:
+    """The Heads page over a made-up bundle of n images, with thumbnails: each load is a new session's, at another head
+    and text; and what the server has for itself beside the index that it searches."""
+    with tempfile.TemporaryDirectory(dir=REPOSITORY) as folder:
+        bundle = make(Path(folder) / "large-0123abcd", n, thumbs=True)
+        index = sum(path.stat().st_size for path in bundle.rglob("*.faiss")) / 2**20
+        with served(Path(folder)) as server, chromium() as page:
+            before, times = server.private_mb(), []
+            for i in range(rounds + 1):
+                page.goto("about:blank")
+                view = f"head=L3.H{i % 2}&text={i // 2 % 2}&tab={'intervals' if i % 4 == 3 else 'ends'}"
+                page.goto(f"{server.address}/heads?bundle={bundle.name}&{view}")
+                times.append(waited(page, HEAD_LOADED, f"L3.H{i % 2}"))
+            say(f"Heads page over {n:,} images, loaded anew", times[1:], "1,500")
+            print(f"    first of all {times[0]:.1f} s; the server's private memory {before:.0f} MB before and "
+                  f"{server.private_mb():.0f} MB after; indexes of {index:.0f} MB", flush=True)  # fmt: skip
+            assert not server.problems(), server.problems()
 
 
 def photograph(i: int) -> bytes:
@@ -158,7 +189,7 @@ def photograph(i: int) -> bytes:
     return out.getvalue()
 
 
-def main(rounds: int = 20) -> None:
+def main(rounds: int = 20, images: int = 1_281_167) -> None:
     if not Path(CHROMIUM).exists():
         print(f"no Chromium at {CHROMIUM}: the browser's figures are left out")
         return
@@ -176,6 +207,7 @@ def main(rounds: int = 20) -> None:
             say("upload of 1280 x 960, to its first heatmap", uploads(page, server, rounds), "2,000")
             say("new prompt, to its heatmap", prompts(page, server, rounds), "500")
         assert not server.problems(), server.problems()
+    large(rounds, images)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,11 @@ def demo_heads() -> list[str]:
     return [head.address for head in Store(open_bundle(BUNDLES / demo_bundle())).heads()]
 
 
+def demo_classes() -> tuple[str, ...]:
+    """Names of its classes."""
+    return Store(open_bundle(BUNDLES / demo_bundle())).class_names()
+
+
 def quantile(values: Sequence[float], level: float) -> float:
     """The smallest value that is not below `level` of all of them."""
     return sorted(values)[max(0, math.ceil(level * len(values)) - 1)]

@@ -111,6 +111,10 @@ class Explainer:
         found = (self.model.text.unseen_words(clean_prompt(prompt)) for prompt in prompts)
         return tuple(dict.fromkeys(word for words in found for word in words))
 
+    def unread(self, prompt: str) -> str:
+        """The end of a prompt that the text encoder does not read (see `TextTower.unread`)."""
+        return self.model.text.unread(clean_prompt(prompt))
+
     def read(self, image: Image.Image) -> ImageTrace:
         """Run the model over an RGB image (from `core.images.decode`); a repeated image costs next to nothing."""
         if image.mode != "RGB":

@@ -60,6 +60,15 @@ class TextTower:
         rows = self._tokenizer(list(words)).tolist() if words else []
         return tuple(word for word, row in zip(words, rows, strict=True) if self._empty_tokens & set(row))
 
+    def unread(self, text: str) -> str:
+        """The end of `text` that the encoder does not read, since its context is full before; "" if it reads all."""
+        words = text.split()
+        if not words:
+            return ""
+        rows = self._tokenizer([" ".join(words[:count]) for count in range(1, len(words) + 1)])
+        read = int((rows == rows[-1]).all(1).int().argmax())  # the fewest words that already make the same tokens
+        return " ".join(words[read + 1 :])
+
     @cached_property
     def _empty_tokens(self) -> frozenset[int]:
         """Ids of tokens with a zero embedding, less the one of padding."""

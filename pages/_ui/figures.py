@@ -34,6 +34,7 @@ _export = st.components.v2.component(
 DIVERGING = "RdBu"
 """For signed numbers, centred on zero: + is blue, − is red."""
 SEQUENTIAL = "Blues"
+_ON_LIGHT = "#4a5359"
 
 
 def show(figure: go.Figure, name: str, *, height: int = 360, on_select: Callable[[], None] | None = None) -> Any:
@@ -43,8 +44,11 @@ def show(figure: go.Figure, name: str, *, height: int = 360, on_select: Callable
     point; returns what st.plotly_chart returns.
     """
     figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": 36 if figure.layout.title.text else 12, "b": 8})
-    figure.update_xaxes(automargin=True)
-    figure.update_yaxes(automargin=True)
+    axes: dict[str, Any] = {"automargin": True}
+    if st.context.theme.type != "dark":  # the theme's own grey is too light to be read on a light page
+        axes |= {"tickfont": {"color": _ON_LIGHT}, "title": {"font": {"color": _ON_LIGHT}}}
+    figure.update_xaxes(**axes)
+    figure.update_yaxes(**axes)
     # the two buttons below press the chart's own camera, so that must be in the page
     config: dict[str, Any] = {"displaylogo": False, "displayModeBar": True, "modeBarButtons": [["toImage"]]}
     with st.container(key=f"figure-{name}"):

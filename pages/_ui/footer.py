@@ -21,9 +21,10 @@ def told(facts: Facts) -> str:
 def draw(facts: Facts) -> None:
     """Below the page."""
     st.divider()
-    weights = ":red-badge[RANDOM WEIGHTS]" if facts.random_weights else plain(facts.weights)
+    if facts.random_weights:
+        st.markdown(":red-badge[RANDOM WEIGHTS]")
     lines = (
-        f"model {plain(facts.model)}, {weights}, {plain(facts.precision)}",
+        f"model {plain(facts.model)}, {plain(facts.weights)}, {plain(facts.precision)}",
         f"data set {plain(facts.data)}, {count(facts.ok, 'image')}",
         f"text pool {plain(facts.pool)}, {count(facts.pool_texts, 'text')}",
         f"bundle {plain(facts.bundle)}",

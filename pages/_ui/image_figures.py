@@ -22,9 +22,9 @@ _NONE = "rgba(128,128,128,0)"  # of a map where nothing is added, on a light pag
 
 
 def picture(view_yx3: np.ndarray, side: int) -> str:
-    """What the model saw as a data URI to lay maps over, at most `side` pixels wide: in grey, or blue patches would be
-    lost in a blue sky."""
-    image = Image.fromarray(view_yx3).convert("L")
+    """What the model saw as a data URI to lay maps over, at most `side` pixels wide; in pale grey, or blue
+    patches would be lost in a blue sky, and all of them in the night."""
+    image = Image.fromarray(view_yx3).convert("L").point(lambda grey: 90 + 0.6 * grey)
     if max(image.size) > side:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = io.BytesIO()
@@ -88,9 +88,14 @@ def scores(rows: "Sequence[PromptScore]", softmax: bool) -> go.Figure:
     return figure
 
 
+def layered(budget: "Budget") -> bool:
+    """Whether the heads are of several layers, each of which is then drawn as one bar."""
+    return len({row.layer for row in budget.rows if row.kind == "head"}) > 1
+
+
 def waterfall(budget: "Budget") -> go.Figure:
-    """From zero to the cosine, part by part, in the order of the model."""
-    rows = budget.by_layer()
+    """From zero to the cosine, part by part, in the order of the model; heads one by one where there is one layer."""
+    rows = budget.by_layer() if layered(budget) else budget.rows
     names = [row.name for row in rows]
     figure = go.Figure(
         go.Waterfall(

@@ -87,6 +87,16 @@ def unseen(explainer: "Explainer", prompts: tuple[str, ...]) -> None:
         )
 
 
+def unread(explainer: "Explainer", prompts: tuple[str, ...]) -> None:
+    """A sentence under the prompts for each that is longer than the model reads."""
+    for prompt in prompts:
+        if left := explainer.unread(prompt):
+            st.caption(
+                f":material/content_cut: {plain(explainer.model.name)} reads the prompt “{plain(prompt, 40)}” only up "
+                f"to “{plain(left, 60)}”: its context is full there."
+            )
+
+
 def explained(chosen: Chosen[Any], prompts: tuple[str, ...], contrast: bool) -> tuple[str, str | None]:
     """The prompt that is explained, and the one it is contrasted with (None: nothing), by two select boxes."""
     text = chosen.view.text if chosen.view.text in prompts else prompts[0]

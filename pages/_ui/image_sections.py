@@ -128,11 +128,12 @@ def budget(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
         rest = "Sum less cosine: rounding, if the decomposition is right."
         st.metric("Residual", f"{found.residual:+.1e}", help=rest, **width)
     figures.show(drawing.waterfall(found), "image-budget", height=440)
+    together = "; a layer's heads are drawn as one and listed below" if drawing.layered(found) else ""
     st.caption(
-        f"One image, one text, {len(found.rows):,} parts; a layer's heads are drawn as one and listed below. "
-        f"{_SCALE} The dotted line is the true cosine."
+        f"One image, one text, {len(found.rows):,} parts{together}. {_SCALE} The dotted line is the true cosine."
     )
-    figures.table(pd.DataFrame([asdict(row) for row in found.rows]), "image-budget")
+    rows = pd.DataFrame([asdict(row) for row in found.rows])
+    figures.table(rows.dropna(axis="columns", how="all"), "image-budget")  # a ResNet's pool has no layers
     return found
 
 
@@ -209,7 +210,7 @@ def tokens(shown: Shown, chosen: Chosen[Any], prompts: Prompts) -> Any:
 def similar(source: Source, to: int | np.ndarray, chosen: Chosen[Any]) -> Any:
     """The images of the bundle nearest to one of its own, by id, or to a representation."""
     found = source.opened.store.similar(to, 24)
-    labels = [source.opened.store.image(hit.image_id).label or "" for hit in found.hits]
+    labels = [(source.opened.store.image(hit.image_id).label or "").replace("_", " ") for hit in found.hits]
     grid.images(
         source.opened,
         [hit.image_id for hit in found.hits],

@@ -98,7 +98,9 @@ def caption(source: Source, trace: "ImageTrace | None") -> str:
     text = f"{plain(source.title[:1].upper() + source.title[1:])}, {source.width} × {source.height} px."
     if trace is None:
         return text
-    text += f" The model sees {trace.view_yx3.shape[1]} × {trace.view_yx3.shape[0]} pixels"
+    mode = source.opened.store.bundle.facts["model"]["preprocessing"].get("resize_mode", "shortest")
+    middle = " its middle," if mode == "shortest" and source.width != source.height else ""
+    text += f" The model sees{middle} {trace.view_yx3.shape[1]} × {trace.view_yx3.shape[0]} pixels"
     if source.image is None:
         return f"{text}."
     stored = source.opened.store.bundle.array("representations")[source.image]

@@ -17,7 +17,10 @@ function cell(head) {
   link.style.setProperty("--ink", head.ink);
   const top = made("span", "top");
   top.append(made("span", "name", head.name), made("span", "value", head.value));
-  link.append(top, made("span", "label", head.note ? `${head.note} · ${head.label}` : head.label));
+  const label = made("span", "label");
+  if (head.note) label.append(made("em", "note", head.note), " · ");
+  label.append(head.label);
+  link.append(top, label);
   const box = made("div", "box", "", { role: "gridcell" });
   box.append(link);
   return box;

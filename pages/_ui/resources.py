@@ -91,6 +91,9 @@ def problems() -> tuple[str, ...]:
 
 def open_named(name: str) -> Opened:
     """The bundle `name`, which may come from a URL. Raises BundleMissing, BundleDamaged or BundleVersion."""
+    recent = _recent.get(name)
+    if recent and recent.folder.parent == bundles_folder() and stamp(recent.folder) == recent.stamp:
+        return recent  # every thumbnail comes by here, and looking through the folder is half of what one costs
     if name not in names():
         listed = [listing for listing in listings() if listing.path.name == name and listing.problem]
         raise BundleMissing(listed[0].problem if listed else _GONE)
@@ -98,7 +101,14 @@ def open_named(name: str) -> Opened:
     mark = stamp(folder)
     if mark is None:
         raise BundleMissing(_GONE)
-    return _open(name, folder, mark)
+    opened = _open(name, folder, mark)
+    if len(_recent) >= MAX_OPEN:
+        _recent.clear()
+    _recent[name] = opened
+    return opened
+
+
+_recent: dict[str, Opened] = {}
 
 
 @st.cache_resource(max_entries=MAX_OPEN, show_spinner="Opening the bundle")

@@ -31,9 +31,9 @@ def no_bundle(folder: object, problems: Sequence[str] = ()) -> None:
     )
     st.caption(f"Looked in {plain(folder)}")
     st.write("The demo world's two bundles take a minute or two and need no GPU and no download:")
-    st.code(MAKE_DEMO, language="bash")
+    st.code(MAKE_DEMO, language=None)
     st.write("For a model and images of your own:")
-    st.code(MAKE_OWN, language="bash")
+    st.code(MAKE_OWN, language=None)
     for sentence in problems[:5]:
         problem(sentence)
     st.button("Look again", icon=":material/refresh:", type="primary")

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +63,52 @@ def test_a_hostile_file_gets_a_sentence(site: Site, visit: Callable, name: str) 
     give(page, name, bad.get(name, bomb))
     page.get_by_text("This file cannot be used").wait_for(timeout=WAIT)
     assert "upload=" not in page.url
+
+
+def test_a_pasted_link_picks_its_image_also_of_another_bundle(site: Site, visit: Callable) -> None:
+    page = visit(f"{site.address}/image?bundle={site.names[0]}&image=1")
+    page.get_by_role("tab", name="By link").click()
+    field = page.get_by_placeholder("…/image?bundle=…&image=12")
+    field.fill("https://elsewhere.example/cat.jpg")
+    field.press("Enter")
+    page.get_by_text("Nothing is fetched from elsewhere").first.wait_for()
+    assert "image=1" in page.url
+    field.fill(f"{site.address}/b/{site.names[1]}/t/20")
+    field.press("Enter")
+    page.wait_for_url(re.compile("image=20"))
+    page.get_by_text("Image 20 of the bundle").wait_for(timeout=WAIT)
+    assert f"bundle={site.names[1]}" in page.url
+    drawn(page)
+    page.go_back()
+    page.get_by_text("Image 1 of the bundle").wait_for(timeout=WAIT)
+
+
+def test_a_heads_link_stays_in_the_tab_and_keeps_bundle_and_image(site: Site, visit: Callable) -> None:
+    page = visit(f"{site.address}/image?bundle={site.names[1]}&image=1&tab=heads")
+    drawn(page)
+    page.get_by_role("link", name=re.compile("on the Heads page")).click()
+    page.wait_for_url(re.compile("/heads"))
+    settled(page)
+    assert f"bundle={site.names[1]}" in page.url and "image=1" in page.url and len(page.context.pages) == 1
+    page.go_back()
+    page.wait_for_url(re.compile("/image"))
+    drawn(page)
+    assert "tab=heads" in page.url
+
+
+def test_the_picture_is_there_before_the_model(serve: Callable, bundles: Path, visit: Callable) -> None:
+    fresh = serve("tests.browser.serve_slow", bundles)
+    page = visit(f"{fresh.address}/image?bundle={fresh.names[-1]}&image=1&tab=budget")
+    page.get_by_text("Loading the model").wait_for()
+    page.get_by_role("button", name="image 1 of the bundle").locator("img").first.wait_for()
+    assert page.locator("textarea").count() == 1 and page.get_by_text("True cosine").count() == 0
+    page.get_by_text("True cosine").wait_for(timeout=WAIT)  # nobody pressed anything
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_nothing_is_wider_than_a_phone(site: Site, visit: Callable, tab: str) -> None:
+    page = visit(f"{site.address}/image?bundle={site.names[0]}&tab={tab}&image=1", "phone", "dark")
+    drawn(page)
+    main = page.locator('[data-testid="stMain"]')
+    assert main.evaluate("each => each.scrollWidth - each.clientWidth") <= 0
+    shoot(page, f"image-{tab}-phone-dark")

@@ -210,7 +210,7 @@ def test_similar(visit: Visit) -> None:
     for row in rows:
         cosine, _, label = row["caption"].partition(" ")
         assert float(cosine) == pytest.approx(cosines[row["id"]], abs=2e-3)
-        assert label == visit.opened.store.image(row["id"]).label
+        assert label == visit.opened.store.image(row["id"]).label.replace("_", " ")
 
 
 def take(app: AppTest, name: str, data: bytes) -> AppTest:

@@ -209,7 +209,8 @@ def test_the_baseline_of_a_heads_texts(store: Store, bundle: Bundle) -> None:
         rows = np.random.default_rng(seed).choice(12, picks, replace=False)
         curves.append(plain_explained(r, texts[rows]))
     assert found.draws == 20 and picks > 0
-    np.testing.assert_allclose(found.random_m, np.mean(curves, axis=0), rtol=0, atol=1e-5)  # texts enter the head in float32
+    # texts enter the head in float32
+    np.testing.assert_allclose(found.random_m, np.mean(curves, axis=0), rtol=0, atol=1e-5)
     np.testing.assert_allclose(found.low_m, np.min(curves, axis=0), rtol=0, atol=1e-5)
     np.testing.assert_allclose(found.high_m, np.max(curves, axis=0), rtol=0, atol=1e-5)
     assert (found.best_m >= found.high_m - 1e-9).all() and len(found.best_m) == picks

@@ -29,3 +29,13 @@ def test_a_model_whose_table_has_no_empty_rows_says_nothing(tmp_path) -> None:
         model.clip.token_embedding.weight[ids[1]] = 0
     model.text.__dict__.pop("_empty_tokens")  # read once, before the weights changed
     assert explainer.unseen_words(["a quokka in a dinghy"]) == ("dinghy",)
+
+
+def test_the_end_of_a_prompt_that_does_not_fit_is_told(tmp_path) -> None:
+    save_model(tmp_path / "tiny")  # a context of 16 tokens, two of which begin and end a text
+    explainer = Explainer(load_model(str(tmp_path / "tiny"), device="cpu"))
+    words = list("abcdefghijklmnopq")
+    assert explainer.unread(" ".join(words[:14])) == ""
+    assert explainer.unread(" ".join(words)) == "o p q"
+    same = [explainer.embed([" ".join(words[:count])])[0] for count in (14, 17)]
+    assert (same[0] == same[1]).all()  # it is true: the end changes nothing
