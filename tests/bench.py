@@ -28,6 +28,7 @@ from precompute.manifest import build_manifest
 from precompute.reader import read_images
 from precompute.statistics import HeadStatistics
 from tests.bench_neurons import BENCHES as NEURONS
+from tests.bench_sparse_text import BENCHES as SPARSE_TEXT
 from tests.bench_tools import plain, ratio, say, seconds
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -176,7 +177,14 @@ def _quietly(call: Callable[[], object]) -> None:
         call()
 
 
-BENCHES = {"pass": bench_pass, "run": bench_run, "textspan": bench_textspan, "memory": bench_memory, **NEURONS}
+BENCHES = {
+    "pass": bench_pass,
+    "run": bench_run,
+    "textspan": bench_textspan,
+    "memory": bench_memory,
+    **NEURONS,
+    **SPARSE_TEXT,
+}
 
 
 def main(words: list[str]) -> None:
