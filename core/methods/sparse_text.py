@@ -235,8 +235,9 @@ class _Dictionary:
         # the last group's padding is all zero: an atom past the pool competes only where nothing is left
         atom_k, row_k = atom_k[atom_k < len(self.atoms_wo)], row_k[atom_k < len(self.atoms_wo)]
         best_n, score_n = self._compare(atom_k, row_k, residual_no)
-        for rows in torch.nonzero(crowded_n)[:, 0].split(16):
-            best_n[rows], score_n[rows] = self._best_of_all(residual_no[rows])
+        if crowded_n.any():
+            for rows in torch.nonzero(crowded_n)[:, 0].split(16):
+                best_n[rows], score_n[rows] = self._best_of_all(residual_no[rows])
         return best_n, score_n
 
     def _best_of_all(self, residual_no: Tensor) -> tuple[Tensor, Tensor]:

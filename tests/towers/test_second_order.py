@@ -74,6 +74,7 @@ def test_the_small_space_is_exact(
     monkeypatch: pytest.MonkeyPatch, convention: Convention, layer: int, out: int
 ) -> None:
     monkeypatch.setattr("core.methods.second_order._CHUNK", 5_000)  # several chunks, and a last one that is shorter
+    monkeypatch.setattr("core.methods.second_order._CACHED", 20 * 100)
     monkeypatch.setattr("tests.towers.tiny.OUT", out)
     tower = tiny_tower()
     lens = SecondOrder(tower, layer, convention)
