@@ -1,7 +1,8 @@
 """`make bench`: what Unitscope costs. `python -m tests.bench [NAME ...]`; the names are in BENCHES, at the end.
 
 Those of precompute and of methods are ratios within one run; browser, load and visitors are of the app, over the demo
-bundle: what visitors wait for, many sessions (a minute here; `python -m tests.bench_load` takes more), and visitors side by side.
+bundle: what visitors wait for, many sessions (a minute here; `python -m tests.bench_load` takes more), and visitors
+side by side.
 Ratios survive a slow or busy machine; seconds do not. The plain pass is open_clip's own encode_image on the same batch.
 """
 
