@@ -1,4 +1,4 @@
-"""`python -m precompute {estimate,run,merge,verify,demo}`: from a folder of images to a bundle."""
+"""`python -m precompute {estimate,run,merge,verify,segment,demo}`: from a folder of images to a bundle."""
 
 import argparse
 import sys
@@ -117,6 +117,12 @@ def _show(bar: tqdm, done: int, total: int, what: str) -> None:
     bar.set_postfix_str(what)
 
 
+def _segment(arguments: argparse.Namespace) -> int:
+    from precompute.segment import segment
+
+    return segment(arguments)
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from core.models.load import demo_models
 
@@ -154,4 +160,4 @@ def _prepare(arguments: argparse.Namespace):  # type: ignore[no-untyped-def] # t
     return plan, model, manifest
 
 
-COMMANDS = {"estimate": _estimate, "run": _run, "merge": _merge, "verify": _verify, "demo": _demo}
+COMMANDS = {"estimate": _estimate, "run": _run, "merge": _merge, "verify": _verify, "segment": _segment, "demo": _demo}

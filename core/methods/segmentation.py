@@ -8,10 +8,13 @@ has the largest |⟨r_n, text⟩|, their activation maps averaged. Raw attention
 A map is resized to the image, stretched to [0, 1] and cut at a threshold; `core.methods.segmentation_scores` rates it.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from core.models.tower import HeadWeights
 
 TOP_NEURONS = 200
 """Neurons averaged for a class, in the paper."""
@@ -44,6 +47,16 @@ def neuron_map(activation_btn: Tensor, index_k: Tensor, grid: tuple[int, int], s
 def attention_map(attn_bht: Tensor, grid: tuple[int, int]) -> Tensor:
     """Raw attention: the class token's, in one layer, averaged over heads: (b, y, x)."""
     return _on_grid(attn_bht[..., 1:].mean(1), grid)
+
+
+def full_attention(weights: HeadWeights, z_btd: Tensor) -> Tensor:
+    """Attention of every token t to every token s (b, h, t, s), from a layer's inputs after LN1 (`AttentionTrace`).
+
+    The decompositions need the class token's row alone; this is for `rollout_map`, and grows with t².
+    """
+    query_bhtk = torch.einsum("btd,hkd->bhtk", z_btd, weights.wq_hkd) + weights.bq_hk[:, None]
+    key_bhsk = torch.einsum("bsd,hkd->bhsk", z_btd, weights.wk_hkd)
+    return torch.softmax(query_bhtk @ key_bhsk.transpose(2, 3) / math.sqrt(weights.head_width), dim=-1)
 
 
 def rollout_map(attn_lbhts: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
