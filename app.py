@@ -6,7 +6,7 @@ the first visitor of a page's address, before it has seen st.navigation, and pas
 
 import streamlit as st
 
-from pages import about, heads, image, overview
+from pages import about, heads, image, neurons, overview
 from pages._ui import access, footer, keys, links, resources, selection, states
 
 PAGES = {
@@ -14,6 +14,7 @@ PAGES = {
         overview.main, title="Overview", icon=":material/grid_view:", url_path="overview", default=True
     ),
     "heads": st.Page(heads.main, title="Heads", icon=":material/center_focus_strong:", url_path="heads"),
+    "neurons": st.Page(neurons.main, title="Neurons", icon=":material/hub:", url_path="neurons"),
     "image": st.Page(image.main, title="Image", icon=":material/image:", url_path="image"),
     "about": st.Page(about.main, title="About", icon=":material/menu_book:", url_path="about"),
 }

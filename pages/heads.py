@@ -10,13 +10,14 @@ from pages._ui import (
     figures,
     heads_images,
     heads_maps,
-    heads_pools,
     heads_relabel,
     heads_steps,
     heads_texts,
+    pools,
     resources,
     selection,
     states,
+    steps,
 )
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
@@ -54,7 +55,7 @@ def main() -> None:
         map=selection.one_of(*heads_maps.MAPS),
         own=selection.flag,
         image=selection.integer(0, store.facts().images - 1),
-        pool=heads_pools.reader,
+        pool=pools.reader,
         scope=selection.one_of(*heads_relabel.SCOPES),
     )
     answer, baseline = store.head(str(chosen.view.head)), store.baseline(str(chosen.view.head))
@@ -67,7 +68,7 @@ def main() -> None:
     if pick >= len(answer.texts):
         st.info(f"This head has {len(answer.texts)} texts, fewer than the link asks for; you see its first.", icon="🔗")
         pick = 0
-    left, right = heads_steps.halves()
+    left, right = steps.halves()
     with left:
         heads_texts.draw(chosen, answer, baseline, pick)
     drawn: dict[str, object] = {}

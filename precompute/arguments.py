@@ -5,13 +5,16 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from core.errors import InputError
 from core.methods.layernorm import Convention
+from core.methods.segmentation import THRESHOLD, TOP_NEURONS
 from core.models.load import DEVICES, PRECISIONS
 from precompute.config import ModelChoice, Resources, Settings
+from precompute.segment_maps import METHODS
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -44,6 +47,10 @@ def settings(arguments: argparse.Namespace) -> Settings:
         shard=arguments.shard,
         thumb=arguments.thumb,
         index=arguments.index,
+        neuron_layers=arguments.neuron_layers,
+        neuron_images=arguments.neuron_images,
+        neuron_largest=arguments.neuron_largest,
+        neuron_texts=arguments.neuron_texts,
     )
 
 
@@ -68,7 +75,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentParser:
     """The parser; each command's function is found by its name, under `command`."""
     parser = argparse.ArgumentParser(prog="python -m precompute", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="{estimate,run,merge,verify,demo}")
+    commands = parser.add_subparsers(required=True, metavar="{estimate,run,merge,verify,segment,demo}")
 
     for name, text in (
         ("estimate", "say what a run will need: images, disk, memory, time"),
@@ -96,11 +103,41 @@ def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentPa
     verify.add_argument("bundle", type=Path)
     verify.add_argument("--quiet", action="store_true", help="no progress bar")
 
+    _add_segment(commands, commands_by_name["segment"])
+
     demo = commands.add_parser("demo", help="make the demo world's bundles")
     demo.set_defaults(command=commands_by_name["demo"])
     demo.add_argument("--out", type=Path, default=Path("bundles"))
     demo.add_argument("--quiet", action="store_true", help="no progress bars")
     return parser
+
+
+def _add_segment(commands: Any, command: Command) -> None:
+    text = "score how well a bundle's heads and neurons find objects, over images with masks"
+    parser = commands.add_parser("segment", help=text, description=text, formatter_class=_Help)
+    parser.set_defaults(command=command)
+    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    parser.add_argument("--images", type=Path, required=True, help="images with classes, as for run")
+    parser.add_argument(
+        "--masks", type=Path, required=True, help="folder of PNG files named as the images, or Parquet of path and mask"
+    )
+    parser.add_argument("--ignore", type=int, help="value of a mask's pixels that count nowhere, such as 255")
+    parser.add_argument("--limit", type=_positive, help="most images, spread evenly (default: all that have a mask)")
+    parser.add_argument(
+        "--where", type=_pair, action="append", default=[], metavar="COLUMN=VALUE",
+        help="only images with this value in a column of their manifest; can be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD", help=", ".join(METHODS)
+    )
+    parser.add_argument("--neurons", type=_positive, default=TOP_NEURONS, help="neurons averaged for a class")
+    parser.add_argument("--threshold", type=_cut, default=THRESHOLD, help="cut of neurons' maps: 0 to 1, or mean")
+    parser.add_argument("--other-threshold", type=_cut, default="mean", help="cut of all other maps")
+    parser.add_argument("--templates", default="simple", help="class prompts: simple (7), openai (80), or a file")
+    parser.add_argument("--class-names", help="file of `folder<TAB>name` lines")
+    parser.add_argument("--batch", type=_positive, default=16, help="images of one class a forward pass")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a file too")
+    _add_resources(parser)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +159,16 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--layers", type=_layers, help="attention layers, such as 8-11 or 3,5,11 (default: the last four)"
     )
+    group.add_argument(
+        "--neuron-layers",
+        type=_neuron_layers,
+        help="layers of MLP neurons to analyse, or none (default: the three that write most through later attention)",
+    )
+    group.add_argument(
+        "--neuron-images", type=_positive, default=10_000, help="most images that neurons are measured on"
+    )
+    group.add_argument("--neuron-largest", type=_positive, default=100, help="images that a direction is taken from")
+    group.add_argument("--neuron-texts", type=_positive, default=32, help="texts in a neuron's sparse decomposition")
     group.add_argument("--layernorm", default="own", choices=[str(c) for c in Convention])
     group.add_argument(
         "--pool", default="general", help="text pool: general, english, demo, or a file, one text a line"
@@ -158,6 +205,29 @@ def _layers(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a list of layers such as 8-11 or 3,5,11")
         layers += range(int(match[1]), int(match[2] or match[1]) + 1)
     return tuple(layers)
+
+
+def _neuron_layers(text: str) -> tuple[int, ...]:
+    return () if text.strip() == "none" else _layers(text)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    column, equals, value = text.partition("=")
+    if not (column and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form COLUMN=VALUE")
+    return column, value
+
+
+def _cut(text: str) -> float | None:
+    if text == "mean":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number from 0 to 1 nor mean")
+    return value
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""`python -m precompute {estimate,run,merge,verify,demo}`: from a folder of images to a bundle."""
+"""`python -m precompute {estimate,run,merge,verify,segment,demo}`: from a folder of images to a bundle."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from core.errors import UnitscopeError
+from core.errors import PoolError, UnitscopeError
 from core.models.load import LoadedModel
 from precompute.arguments import build_parser, model_choice, resources, settings
 
@@ -117,6 +117,12 @@ def _show(bar: tqdm, done: int, total: int, what: str) -> None:
     bar.set_postfix_str(what)
 
 
+def _segment(arguments: argparse.Namespace) -> int:
+    from precompute.segment import segment
+
+    return segment(arguments)
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from core.models.load import demo_models
 
@@ -137,7 +143,7 @@ def _prepare(arguments: argparse.Namespace):  # type: ignore[no-untyped-def] # t
     from precompute.plan import make_plan
 
     choice, wanted = model_choice(arguments), settings(arguments)
-    load_pool(wanted.pool)
+    pool = load_pool(wanted.pool)
     manifest = build_manifest(arguments.images)
     for note in manifest.notes:
         print(note, file=sys.stderr)
@@ -145,7 +151,13 @@ def _prepare(arguments: argparse.Namespace):  # type: ignore[no-untyped-def] # t
     model: LoadedModel = run.load(choice)
     if model.random_weights:
         print("Random weights: nothing in this bundle means anything; every display says so.", file=sys.stderr)
-    return make_plan(arguments.out, model, choice, manifest, wanted), model, manifest
+    plan = make_plan(arguments.out, model, choice, manifest, wanted)
+    if plan.neuron_layers and len(set(pool.texts)) < 2:
+        raise PoolError(
+            f"The pool {pool.name} has one text. Neurons are described by how texts differ from their mean: give at "
+            "least two different texts, or add --neuron-layers none."
+        )
+    return plan, model, manifest
 
 
-COMMANDS = {"estimate": _estimate, "run": _run, "merge": _merge, "verify": _verify, "demo": _demo}
+COMMANDS = {"estimate": _estimate, "run": _run, "merge": _merge, "verify": _verify, "segment": _segment, "demo": _demo}

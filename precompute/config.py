@@ -11,6 +11,7 @@ from core.images import DecodePolicy
 from core.methods.layernorm import Convention
 
 QUANTILES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
+DEFAULT_NEURON_LAYERS = 3
 DEFAULT_LAYERS = 4  # the last four carry nearly all direct effects in paper H (its figure 2.2)
 
 
@@ -21,6 +22,9 @@ class Settings:
     `layers` attention layers to split into heads (None: the last four); `picks` texts a head; `top_images` kept at each
     end of each text; `shard` images a shard and `batch` images a forward pass (both fixed, so that one machine and many
     give the same bytes); `thumb` longest side of a thumbnail, px; `index` "exact" (fp16 flat) or "sq8".
+    `neuron_layers` layers whose MLP neurons are analysed (None: the three of most second-order effect; empty: none),
+    over at most `neuron_images` images spread evenly; a direction is from the `neuron_largest` images of largest effect
+    (paper N, §4.3) and described by `neuron_texts` texts.
     """
 
     layers: tuple[int, ...] | None = None
@@ -34,6 +38,10 @@ class Settings:
     shard: int = 512
     thumb: int = 128
     index: str = "exact"
+    neuron_layers: tuple[int, ...] | None = None
+    neuron_images: int = 10_000
+    neuron_largest: int = 100
+    neuron_texts: int = 32
     policy: DecodePolicy = field(default_factory=DecodePolicy)
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import platform
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from core.text.pools import TextPool
 from core.text.zeroshot import zero_shot_accuracy
 from precompute.ablation import write_ablation
 from precompute.config import QUANTILES, Settings
+from precompute.neuron_finish import ACTIVE
 from precompute.plan import Plan
 from precompute.statistics import HeadStatistics
 from precompute.worker import CLOSING
@@ -131,6 +132,7 @@ def write_manifest(
     pool: TextPool,
     statistics: HeadStatistics,
     zero_shot: dict[str, Any] | None,
+    neuron_axes: Mapping[str, Any] | None,
 ) -> None:
     """bundle.json, last: from here on the bundle is finished and never changes."""
     ok_n = np.load(plan.folder / "ok.npy")
@@ -171,6 +173,14 @@ def write_manifest(
     }
     if zero_shot is not None:
         axes["class"] = zero_shot["classes"]
+    if neuron_axes is not None:
+        axes |= neuron_axes
+        facts["neurons"] = {
+            "images": neuron_axes["neuron_image"],
+            "largest_norms": plan.settings.neuron_largest,
+            "active_quantile": ACTIVE,
+            "atoms": "unit",
+        }
     writer.finish(facts, axes)
 
 

@@ -24,6 +24,7 @@ from core.models.tower import Tower
 from core.text.pools import load_pool
 from precompute.config import DEFAULT_LAYERS, ModelChoice, Settings
 from precompute.manifest import Manifest
+from precompute.neuron_layers import resolve_neuron_layers
 
 WORK = ".work"  # names with a leading dot are working state, never part of a bundle
 
@@ -73,6 +74,12 @@ class Plan:
         return pq.ParquetFile(self.work / "manifest.parquet").read_row_group(shard)
 
     @property
+    def neuron_layers(self) -> tuple[int, ...]:
+        """Layers whose MLP neurons are analysed, ascending; empty for none."""
+        assert self.settings.neuron_layers is not None, "make_plan resolves the layers"
+        return self.settings.neuron_layers
+
+    @property
     def layers(self) -> tuple[int, ...]:
         assert self.settings.layers is not None, "make_plan resolves the layers"
         return self.settings.layers
@@ -81,6 +88,7 @@ class Plan:
 def make_plan(out: Path, model: LoadedModel, choice: ModelChoice, manifest: Manifest, settings: Settings) -> Plan:
     """Name the work. The same model, images and settings give the same id, on any machine, from any folder."""
     settings = replace(settings, layers=choose_layers(model.tower, settings.layers))
+    settings = resolve_neuron_layers(model, manifest, settings)
     digests = input_digests(model, settings)
     facts = {"format": FORMAT_VERSION, "images": manifest.digest, "settings": settings.to_dict() | digests}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
@@ -151,7 +159,8 @@ def load_plan(folder: Path) -> Plan:
         plain = json.loads((folder / WORK / "plan.json").read_text("utf-8"))
         settings = plain.pop("settings")
         settings["policy"] = DecodePolicy(**{k: _tuple(v) for k, v in settings["policy"].items()})
-        settings |= {"layers": tuple(settings["layers"]), "layernorm": Convention(settings["layernorm"])}
+        settings |= {name: tuple(settings[name]) for name in ("layers", "neuron_layers")}
+        settings |= {"layernorm": Convention(settings["layernorm"])}
         plain |= {"folder": folder, "root": Path(plain["root"])}
         return Plan(**plain | {"model": ModelChoice(**plain["model"]), "settings": Settings(**settings)})
     except (OSError, ValueError, KeyError, TypeError) as error:

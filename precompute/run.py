@@ -4,12 +4,13 @@ import multiprocessing
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,7 @@ from precompute.config import ModelChoice, Resources
 from precompute.finish import write_classes, write_indexes, write_manifest, write_parts
 from precompute.label import label_heads
 from precompute.merge import merge_partials
+from precompute.neuron_finish import describe_neurons, write_neurons
 from precompute.plan import Plan, check_inputs, load_plan
 from precompute.worker import ShardWorker
 
@@ -94,11 +96,18 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
         heads = basis_lhoc.shape[0] * basis_lhoc.shape[1]
         with _bar(heads, "labels", "head", resources) as seen:
             label_heads(writer, statistics, basis_lhoc, texts_wo, r_lhnc, ok_n, plan.settings, seen)
+        neuron_axes: Mapping[str, Any] | None = None
+        if plan.neuron_layers:
+            neurons = len(plan.neuron_layers) * model.tower.neuron_weights(plan.neuron_layers[0]).out_nd.shape[0]
+            with _bar(neurons, "neurons", "neuron", resources) as seen:
+                neuron_axes = write_neurons(plan, writer, model, seen)
+            with _bar(neurons * plan.settings.neuron_texts, "describing", "text", resources) as seen:
+                neuron_axes = {**neuron_axes, "atom": describe_neurons(plan, writer, texts_wo, _steps(seen))}
         with _bar(heads, "indexes", "head", resources) as seen:
             write_indexes(plan, writer, texts_wo, basis_lhoc, seen)
         with _bar(0, "classes", "prompt", resources) as seen:
             zero_shot = write_classes(plan, writer, model, resources.cache, _steps(seen))
-        write_manifest(plan, writer, model, pool, statistics, zero_shot)
+        write_manifest(plan, writer, model, pool, statistics, zero_shot, neuron_axes)
     clean_up(plan)  # only now: until bundle.json stands, everything can be made again
     return plan.folder
 

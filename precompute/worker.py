@@ -3,6 +3,7 @@
 A pure function of plan and shard.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -16,8 +17,10 @@ from core.bundle.thumbs import ThumbWriter, encode_thumb
 from core.errors import ClosingError, ModelError
 from core.methods.first_order import FirstOrder, Parts
 from core.models.load import LoadedModel
+from core.models.tower import Trace
 from precompute.ablation import KeptParts
 from precompute.config import Resources
+from precompute.neurons import KeptNeurons, lenses
 from precompute.plan import Plan
 from precompute.reader import Read, read_images
 from precompute.statistics import HeadStatistics
@@ -42,6 +45,7 @@ class ShardWorker:
         self.model = model
         self.resources = resources
         self.lens = FirstOrder(model.tower, plan.layers, plan.settings.layernorm)
+        self.neuron_lenses = lenses(plan, model)
 
     def run(self, shard: int, seen: Callable[[int], None] = lambda n: None) -> None:
         """Compute a shard and write its partial. `seen(n)` is told of every n images done.
@@ -56,22 +60,27 @@ class ShardWorker:
         ok_n = np.zeros(len(rows), bool)
         statistics = HeadStatistics.empty_like(self.lens)
         kept = KeptParts(plan, shard, self.lens.names, out)
+        tokens = 1 + math.prod(self.model.tower.grid)
+        neurons = KeptNeurons(plan, shard, self.neuron_lenses, tokens)
         records: list[Read] = []
         with ThumbWriter(plan.partial(shard).with_suffix(".thumbs"), size=plan.settings.thumb) as thumbs:
             for batch in self._batches(shard, records, seen):
                 at = np.array([read.image_id for read in batch]) - rows.start
                 for read in batch:
                     thumbs.add_bytes(read.image_id - rows.start, read.prepared.thumbnail)
-                parts, norm_b = self._decompose(batch)
+                ids = [read.image_id for read in batch]
+                trace, parts = self._decompose(batch)
                 statistics.update(self.lens, parts)
-                kept.update([read.image_id for read in batch], parts)
+                kept.update(ids, parts)
+                neurons.update(ids, trace)
                 r_nlhc[at] = parts.coords_blhc.cpu().numpy()
                 unit_no[at] = parts.unit_bo.cpu().numpy()
-                norm_n[at] = norm_b
+                norm_n[at] = trace.norm_b.cpu().numpy()
                 ok_n[at] = True
             thumbs.finish(len(rows))
         atomic_table(plan.partial(shard).with_suffix(".parquet"), _image_table(records))
         arrays = {"r": r_nlhc, "unit": unit_no, "norm": norm_n, "ok": ok_n, **statistics.state(), **kept.state()}
+        arrays |= neurons.save()
         save_arrays(plan.partial(shard), arrays)  # last: its existence means that the shard is done
 
     def _batches(self, shard: int, records: list[Read], seen: Callable[[int], None]) -> Iterator[list[Read]]:
@@ -98,12 +107,12 @@ class ShardWorker:
     def _prepare(self, image: Image.Image) -> Prepared:
         return Prepared(self.model.transform(image), encode_thumb(image, self.plan.settings.thumb))
 
-    def _decompose(self, batch: list[Read]) -> tuple[Parts, np.ndarray]:
-        """The batch's parts, checked to close, and the norms ρ (b,)."""
+    def _decompose(self, batch: list[Read]) -> tuple[Trace, Parts]:
+        """The batch's pass and its parts, checked to close."""
         pixels = torch.stack([read.prepared.pixels for read in batch]).to(self.model.device)
         try:
             with torch.inference_mode():
-                trace = self.model.tower.trace(pixels, self.lens.layers)
+                trace = self.model.tower.trace(pixels, self.lens.layers, neurons=self.plan.neuron_layers)
                 parts = self.lens.parts(trace)
         except torch.OutOfMemoryError as error:
             raise ModelError(
@@ -111,7 +120,7 @@ class ShardWorker:
                 "add a smaller --batch, such as 8."
             ) from error
         self._check(batch, parts)
-        return parts, trace.norm_b.cpu().numpy()
+        return trace, parts
 
     def _check(self, batch: list[Read], parts: Parts) -> None:
         bound = CLOSING[self.model.precision]

@@ -1,7 +1,8 @@
-"""`make bench`: what Unitscope costs. `python -m tests.bench [pass|run|textspan|memory|browser|load|visitors] ...`
+"""`make bench`: what Unitscope costs. `python -m tests.bench [NAME ...]`; the names are in BENCHES, at the end.
 
-The first four are of precompute and are ratios within one run; the others are of the app, over the demo bundle: what
-visitors wait for, many sessions (a minute here; `python -m tests.bench_load` takes more), and visitors side by side.
+Those of precompute and of methods are ratios within one run; browser, load and visitors are of the app, over the demo
+bundle: what visitors wait for, many sessions (a minute here; `python -m tests.bench_load` takes more), and visitors
+side by side.
 Ratios survive a slow or busy machine; seconds do not. The plain pass is open_clip's own encode_image on the same batch.
 """
 
@@ -14,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +31,9 @@ from precompute.manifest import build_manifest
 from precompute.reader import read_images
 from precompute.statistics import HeadStatistics
 from tests import bench_browser, bench_load, bench_visitors
+from tests.bench_neurons import BENCHES as NEURONS
+from tests.bench_sparse_text import BENCHES as SPARSE_TEXT
+from tests.bench_tools import plain, ratio, say, seconds
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PHOTOGRAPHS = REPOSITORY.parent / "shared" / "imagenet-sample"
@@ -47,12 +50,12 @@ def bench_pass() -> None:
         def ours(model: LoadedModel = model, lens: FirstOrder = lens, kept: HeadStatistics = kept) -> None:
             kept.update(lens, lens.parts(model.tower.trace(images, lens.layers)))
 
-        ratio, plain = _ratio(ours, lambda model=model: _plain(model, images), rounds=9)
-        _say(
+        measured, base = ratio(ours, lambda model=model: plain(model, images), rounds=9)
+        say(
             f"pass {name}, heads of 4 layers",
-            f"{ratio:.3f} x plain",
+            f"{measured:.3f} x plain",
             f"<= {goal}",
-            f"plain {plain * 1e3:.0f} ms a batch",
+            f"plain {base * 1e3:.0f} ms a batch",
         )
 
 
@@ -71,27 +74,27 @@ def bench_run() -> None:
         words += ["--images", str(one_class), "--pool", str(pool), "--out"]
         _quietly(lambda: precompute([*words, f"{folder}/warm", "--layers", "11"]))  # embeds the texts, warms the disk
 
-        def plain() -> None:
+        def decode_and_encode() -> None:
             table = build_manifest(one_class).table
             batch: list[torch.Tensor] = []
             for read in read_images(one_class, table, DecodePolicy(), threads=2, prepare=model.transform):
                 if read.code is None:
                     batch.append(read.prepared)
                 if len(batch) == 32:
-                    _plain(model, torch.stack(batch))
+                    plain(model, torch.stack(batch))
                     batch = []
             if batch:
-                _plain(model, torch.stack(batch))
+                plain(model, torch.stack(batch))
 
-        load = min(_time(lambda: load_model("ViT-B-32", allow_random_weights=True, device="cpu")) for _ in range(2))
+        load = min(seconds(lambda: load_model("ViT-B-32", allow_random_weights=True, device="cpu")) for _ in range(2))
         pairs = []
         for i in range(3):
-            baseline = _time(plain)
+            baseline = seconds(decode_and_encode)
             out = f"{folder}/out{i}"
-            pairs.append((_time(lambda out=out: _quietly(lambda: precompute([*words, out]))) - load, baseline))
+            pairs.append((seconds(lambda out=out: _quietly(lambda: precompute([*words, out]))) - load, baseline))
         whole, baseline = sorted(pairs, key=lambda pair: pair[0] / pair[1])[1]  # the median ratio
     images = len(build_manifest(source).table)
-    _say(
+    say(
         f"run over {images} images of {source.name}",
         f"{whole / baseline:.3f} x decoding + plain",
         "<= 1.25",
@@ -115,10 +118,8 @@ def bench_textspan() -> None:
             list(pool.map(one, heads))
 
     every()
-    seconds = statistics.median(_time(every) for _ in range(5))
-    _say(
-        "TextSpan, 48 heads, 3,500 texts, 60 picks", f"{seconds:.2f} s", "<= 1 s", f"{seconds / 48 * 1e3:.1f} ms a head"
-    )
+    took = statistics.median(seconds(every) for _ in range(5))
+    say("TextSpan, 48 heads, 3,500 texts, 60 picks", f"{took:.2f} s", "<= 1 s", f"{took / 48 * 1e3:.1f} ms a head")
 
 
 def bench_memory() -> None:
@@ -151,9 +152,9 @@ def bench_memory() -> None:
                 text=True,
             )
             peaks[count] = int(child.stdout.strip().splitlines()[-1])
-    ratio = peaks[20_000] / peaks[2_000]
+    growth = peaks[20_000] / peaks[2_000]
     detail = f"{peaks[2_000] / 1e6:.0f} MB at 2,000, {peaks[20_000] / 1e6:.0f} MB at 20,000"
-    _say("memory of a run, ten times the images", f"{ratio:.3f} x", "about 1", detail)
+    say("memory of a run, ten times the images", f"{growth:.3f} x", "about 1", detail)
 
 
 def _child(words: list[str]) -> None:
@@ -175,35 +176,9 @@ def _child(words: list[str]) -> None:
     print(peak)
 
 
-@torch.inference_mode()
-def _plain(model: LoadedModel, images: torch.Tensor) -> None:
-    model.clip.encode_image(images)
-
-
-def _ratio(ours: Callable[[], None], plain: Callable[[], None], rounds: int) -> tuple[float, float]:
-    """Median of the ratios of neighbouring timings, so that a slow second hits both; and the plain median."""
-    ours(), plain()
-    pairs = []
-    for i in range(rounds):
-        first, second = (ours, plain) if i % 2 else (plain, ours)
-        a, b = _time(first), _time(second)
-        pairs.append((a, b) if i % 2 else (b, a))
-    return statistics.median(a / b for a, b in pairs), statistics.median(b for _, b in pairs)
-
-
-def _time(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
-
-
 def _quietly(call: Callable[[], object]) -> None:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         call()
-
-
-def _say(what: str, figure: str, goal: str, detail: str) -> None:
-    print(f"{what:42s} {figure:30s} (goal {goal}; {detail})", flush=True)
 
 
 BENCHES: dict[str, Callable[[], object]] = {
@@ -214,6 +189,8 @@ BENCHES: dict[str, Callable[[], object]] = {
     "browser": bench_browser.main,
     "load": lambda: bench_load.main(["--minutes", "1"]),
     "visitors": bench_visitors.main,
+    **NEURONS,
+    **SPARSE_TEXT,
 }
 
 

@@ -12,7 +12,10 @@ from core.bundle.write import BundleWriter
 
 SIZES = {"image": 40, "layer": 2, "head": 2, "coord": 4, "out": 16, "text": 12, "pick": 3, "end": 2, "rank": 5}
 SIZES |= {"quantile": 3, "part": 4, "class": 2}
+SIZES |= {"neuron_layer": 2, "neuron": 6, "neuron_image": 30, "neuron_list": len(schema.LISTS), "neuron_rank": 4}
+SIZES |= {"neuron_token": 5, "later_head": 4, "atom": 3, "active": 7, "active_offset": 31}
 AXES: dict[str, Any] = SIZES | {"layer": [2, 3], "end": ["+", "-"], "quantile": [0.05, 0.5, 0.95]}
+AXES |= {"neuron_layer": [1, 2], "neuron_list": list(schema.LISTS), "later_head": ["L2.H0", "L2.H1", "L3.H0", "L3.H1"]}
 QUARANTINED = (7, 31)
 
 
@@ -51,7 +54,9 @@ def arrays(seed: int = 0) -> dict[str, np.ndarray]:
     """Every array of the schema, consistent with each other as `verify` demands."""
     rng = np.random.default_rng(seed)
     shape = {spec.name: tuple(SIZES[axis] for axis in spec.axes) for spec in schema.ARRAYS}
-    made = {s.name: rng.standard_normal(shape[s.name]) for s in schema.ARRAYS}
+    optional = np.random.default_rng([seed, 1])  # their own, so that they leave the other numbers as they are
+    draws = {s.name: optional if s.name.startswith("neuron_") else rng for s in schema.ARRAYS}
+    made = {s.name: draws[s.name].standard_normal(shape[s.name]) for s in schema.ARRAYS}
     ok = np.ones(SIZES["image"], bool)
     ok[list(QUARANTINED)] = False
     made["ok"] = ok
@@ -70,7 +75,43 @@ def arrays(seed: int = 0) -> dict[str, np.ndarray]:
     scores = np.sort(made["text_top_scores"], axis=-1)
     made["text_top_scores"] = np.stack([scores[..., 0, ::-1], scores[..., 1, :]], axis=-2)
     made["text_top_ids"][..., -1], made["text_top_scores"][..., -1] = -1, np.nan
+    made |= _neurons(made, ok, optional)
     return {s.name: made[s.name].astype(s.dtype) for s in schema.ARRAYS}
+
+
+def _neurons(made: dict[str, np.ndarray], ok: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The arrays of neurons, made to agree with each other."""
+    ids = np.flatnonzero(ok)[: SIZES["neuron_image"]]
+    direction = made["neuron_direction"] / np.linalg.norm(made["neuron_direction"], axis=-1, keepdims=True)
+    coef = made["neuron_coef"] - made["neuron_coef"].mean(-1, keepdims=True)
+    norm = np.abs(coef) * 1.5
+    scale = norm.max(-1)
+    coef, norm = coef / scale[..., None], norm / scale[..., None]
+    share = np.abs(made["neuron_later_share"])
+    order = np.argsort(-made["neuron_top_scores"], axis=-1)
+    scores = np.take_along_axis(made["neuron_top_scores"], order, -1)
+    scores[:, :, 1] = scores[:, :, 1, ::-1]
+    top = rng.choice(ids, scores.shape)
+    scores[..., -1], top[..., -1] = np.nan, -1
+    text_index = rng.integers(0, SIZES["text"], made["neuron_text_index"].shape)
+    counts = np.zeros(SIZES["neuron_image"], int)
+    counts[: SIZES["active"]] = 1
+    return {
+        "neuron_image_ids": ids,
+        "neuron_direction": direction,
+        "neuron_coef": coef,
+        "neuron_norm": norm,
+        "neuron_scale": scale,
+        "neuron_coef_std": coef.std(-1) * scale,
+        "neuron_later_share": share / share.sum(-1, keepdims=True),
+        "neuron_concepts": rng.integers(1, 4, made["neuron_concepts"].shape),
+        "neuron_top_ids": top,
+        "neuron_top_scores": scores,
+        "neuron_text_index": text_index,
+        "neuron_text_error": -np.sort(-np.abs(made["neuron_text_error"]), axis=-1),
+        "neuron_active_units": rng.integers(0, 12, SIZES["active"]),
+        "neuron_active_offsets": np.append(0, np.cumsum(counts)),
+    }
 
 
 def tables() -> dict[str, pa.Table]:
@@ -114,6 +155,7 @@ def fill(folder: Path) -> BundleWriter:
         writer.table(name, table)
     for layer, head in np.ndindex(2, 2):
         writer.index(schema.head_key(AXES["layer"][layer], head), build_flat_fp16(made["r"][layer, head]))
+    writer.index("neurons", build_flat_fp16(made["neuron_direction"].reshape(-1, SIZES["out"])))
     offsets = np.cumsum([0, *(3 * arrays()["ok"])])
     for name, data in (("thumbs.bin", bytes(offsets[-1])), ("offsets.npy", offsets)):
         with writer.file(f"thumbs/{name}") as path, path.open("wb") as file:

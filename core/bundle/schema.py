@@ -3,10 +3,14 @@
 `python -m core.bundle.schema` prints docs/bundle.md; with `--check` it exits with 1 if that file is not current.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Container, Sequence
 
+from core.bundle.schema_neurons import LISTS, NEURON_ARRAYS, NEURON_AXES
+from core.bundle.schema_types import ArraySpec, Column, FieldSpec, FileSpec, IndexSpec, TableSpec
 from core.errors import AddressError
 from core.ids import Head, parse
+
+__all__ = ["LISTS", "NEURON_ARRAYS", "ArraySpec", "Column", "FieldSpec", "FileSpec", "IndexSpec", "TableSpec"]
 
 FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
@@ -26,75 +30,8 @@ AXES = {
     "quantile": "quantiles over the ok images; labels: the levels, 0 to 1",
     "part": "the summands of the representation, in the order of parts.parquet",
     "class": "the classes, in the order of classes.parquet",
+    **NEURON_AXES,
 }
-
-
-@dataclass(frozen=True)
-class ArraySpec:
-    """One .npy file: its dtype, the name of each axis, and what the numbers mean."""
-
-    name: str
-    path: str
-    dtype: str
-    axes: tuple[str, ...]
-    meaning: str
-    optional: bool = False
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table; `dtype` is an Arrow type name."""
-
-    name: str
-    dtype: str
-    meaning: str
-
-
-@dataclass(frozen=True)
-class TableSpec:
-    """One Parquet file. `axis` names the axis its rows are; `extra` allows further columns of any type."""
-
-    name: str
-    path: str
-    columns: tuple[Column, ...]
-    meaning: str
-    axis: str | None = None
-    extra: bool = False
-    optional: bool = False
-
-
-@dataclass(frozen=True)
-class IndexSpec:
-    """A family of FAISS files over the rows of `source`; ids are row numbers there."""
-
-    name: str
-    path: str
-    metric: tuple[str, ...]
-    normalised: bool
-    source: str
-    what: str
-    optional: bool = False
-
-
-@dataclass(frozen=True)
-class FileSpec:
-    """Files of another kind, listed and checksummed as they are. `path` is a glob pattern."""
-
-    name: str
-    path: str
-    meaning: str
-    optional: bool = False
-
-
-@dataclass(frozen=True)
-class FieldSpec:
-    """One field of bundle.json. `kind`: str, int, float, bool, list, or object (free form); "?" allows null."""
-
-    name: str
-    kind: str
-    meaning: str
-    optional: bool = False
-    written: bool = field(default=False, kw_only=True)  # by the writer itself, not among the caller's facts
 
 
 _LH = ("layer", "head")
@@ -136,6 +73,7 @@ ARRAYS = (
     ArraySpec("text_embeddings", "text/embeddings.npy", "float32", ("text", "out"), "unit embeddings of the pool"),
     ArraySpec("class_embeddings", "class_embeddings.npy", "float32", ("class", "out"),
               "unit mean embedding of each class's prompts", optional=True),
+    *NEURON_ARRAYS,
 )  # fmt: skip
 
 TABLES = (
@@ -184,6 +122,9 @@ INDEXES = (
               "one per head ({head} is its address: L3.H5, or H5 in an attention pool), images by r: "
               "texts find images (ip with Qᵀt), an image finds images alike in this head's sense (l2, or ip)"),
     IndexSpec("images", "index/images.faiss", ("ip", "l2"), True, "representations", "images by representation"),
+    IndexSpec("neurons", "index/neurons.faiss", ("ip", "l2"), True, "neuron_direction",
+              "neurons by direction, row = layer position × neurons + neuron; zeros for neurons without one",
+              optional=True),
     IndexSpec("text", "index/text.faiss", ("ip", "l2"), True, "text_embeddings", "texts by embedding"),
 )  # fmt: skip
 
@@ -227,6 +168,8 @@ FIELDS = (
     FieldSpec("pool.digest", "str", "sha256 over its texts"),
     FieldSpec("pool.texts", "int", "texts in it"),
     FieldSpec("settings", "object", "the run's settings"),
+    FieldSpec("neurons", "object", "how MLP neurons were measured: images, largest_norms (images a direction is from), "
+              "active_quantile (of a neuron's own norms), atoms (scaling of the texts)", optional=True),
     FieldSpec("zero_shot", "object", "zero-shot accuracy over the ok images", optional=True),
     FieldSpec("worst_residual", "float", "largest |sum of parts - unit representation| over all images and outputs"),
     FieldSpec("residual_tolerance", "float", "the largest residual that counts as closed, in this precision"),
@@ -259,8 +202,14 @@ def index_spec(key: str) -> tuple[IndexSpec, Head | None]:
         if isinstance(unit, Head) and key == f"heads/{unit}":
             return by_name["heads"], unit
     if key == "heads" or key not in by_name:
-        raise KeyError(f"no index is called {key!r}; there are images, text and heads/L<layer>.H<head>")
+        raise KeyError(f"no index is called {key!r}; there are images, text, neurons and heads/L<layer>.H<head>")
     return by_name[key], None
+
+
+def index_keys(layers: Sequence[int | None], heads: int, arrays: Container[str]) -> list[str]:
+    """Keys of the indexes that a bundle has: every head's, images, text, and neurons where they were analysed."""
+    keys = [head_key(layer, head) for layer in layers for head in range(heads)]
+    return [*keys, "images", "text", *(["neurons"] if "neuron_direction" in arrays else [])]
 
 
 def index_path(key: str) -> str:

@@ -10,6 +10,7 @@ from core.bundle import schema
 from core.bundle.atomic import digest_file
 from core.bundle.faiss_store import METRICS, OpenIndex, search
 from core.bundle.read import Bundle, confined, open_bundle, read_manifest
+from core.bundle.verify_neurons import neuron_problems
 from core.bundle.write import list_files
 from core.errors import BundleDamaged, BundleMissing
 
@@ -93,7 +94,7 @@ def _content_problems(bundle: Bundle) -> list[str]:
         problems += _guarded(_opens(bundle, name))
     # the comparisons below need all of them
     if not problems:
-        for check in (_closing, _images, _units, _heads, _texts, _thumbs, _index_list):
+        for check in (_closing, _images, _units, _heads, _texts, _thumbs, _index_list, neuron_problems):
             problems += _guarded(check(bundle))
     return problems
 
@@ -202,9 +203,9 @@ def _thumbs(bundle: Bundle) -> Iterator[str]:
 
 def _index_list(bundle: Bundle) -> Iterator[str]:
     layers = bundle.axes["layer"].labels or []
-    heads = [schema.head_key(layer, head) for layer in layers for head in range(bundle.axes["head"].size)]
-    if set(bundle.facts["indexes"]) != {*heads, "images", "text"}:
-        yield "bundle.json does not list an index for every head, the images and the texts."
+    expected = schema.index_keys(layers, bundle.axes["head"].size, bundle.facts["arrays"])
+    if set(bundle.facts["indexes"]) != set(expected):
+        yield "bundle.json does not list an index for every head, the images, the texts and any neurons."
 
 
 def _index_problems(bundle: Bundle, key: str, rng: np.random.Generator) -> Iterator[str]:
@@ -217,6 +218,7 @@ def _index_problems(bundle: Bundle, key: str, rng: np.random.Generator) -> Itera
             yield f"{schema.index_path(key)} is of a head that is not in the bundle."
             return
         source = source[labels.index(unit.layer), unit.head]
+    source = source.reshape(-1, source.shape[-1])
     if (index.n, index.d) != source.shape:
         yield f"{schema.index_path(key)} holds {index.n} × {index.d} numbers, its array {source.shape}."
     elif index.kind == "fp16" and index.n:

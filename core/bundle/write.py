@@ -1,6 +1,7 @@
 """Writes a bundle: every item is checked against the schema and appears whole; bundle.json comes last."""
 
 import fnmatch
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -196,14 +197,15 @@ class BundleWriter:
     def _indexes(self, sizes: Mapping[str, Axis], arrays: Mapping[str, Any]) -> dict[str, Any]:
         if sizes["layer"].labels is None:
             raise ValueError("axis layer needs labels: the layers' numbers in the model, or [None]")
-        heads = [schema.head_key(layer, h) for layer in sizes["layer"].labels for h in range(sizes["head"].size)]
-        return {key: self._index_entry(key, arrays) for key in [*heads, "images", "text"]}
+        keys = schema.index_keys(sizes["layer"].labels, sizes["head"].size, arrays)
+        return {key: self._index_entry(key, arrays) for key in keys}
 
     def _index_entry(self, key: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
         spec, path = schema.index_spec(key)[0], schema.index_path(key)
         self._present(path, optional=False)
         opened = read_index(self.folder / path)
-        n, d = arrays[spec.source]["shape"][-2:]
+        *leading, d = arrays[spec.source]["shape"]
+        n = leading[-1] if spec.name == "heads" else math.prod(leading)
         if (opened.n, opened.d) != (n, d):
             raise ValueError(f"{path} holds {opened.n} × {opened.d} numbers, but its source {spec.source} {n} × {d}")
         recall = self._recall.get(key)

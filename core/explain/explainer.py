@@ -65,6 +65,7 @@ class Explainer:
         self.layers = every[-4:] if layers is None else tuple(layers)
         self.cache_bytes = cache_bytes
         self._lock = threading.RLock()
+        self._companions: dict[str, Any] = {}
         self._traces: OrderedDict[str, _Entry] = OrderedDict()
         self._texts: OrderedDict[str, np.ndarray] = OrderedDict()
         self._lens = self._locked(lambda: FirstOrder(self.model.tower, every, convention))
@@ -284,6 +285,17 @@ class Explainer:
             return entry
 
         return self._locked(compute)
+
+    def run(self, compute: Callable[[], T]) -> T:
+        """For services on the same model, such as `core.explain.neurons`: run alone, as everything here does."""
+        return self._locked(compute)
+
+    def companion(self, name: str, make: Callable[[], T]) -> T:
+        """A service on this model, such as `core.explain.neurons`: made once, and freed with the model."""
+        with self._lock:
+            if name not in self._companions:
+                self._companions[name] = make()
+            return self._companions[name]
 
     def _locked(self, compute: Callable[[], T]) -> T:
         """Run alone. When a GPU's memory runs out: move to the CPU, say so, and run again."""

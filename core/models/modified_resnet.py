@@ -5,8 +5,9 @@ write the representation directly, so head contributions and the output bias clo
 """
 
 import threading
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from core.errors import UnsupportedTower
 from core.models.readout import IdentityReadout, Readout
 from core.models.taps import Tap, tapped
-from core.models.tower import AttentionTrace, HeadWeights, Trace, input_dtype
+from core.models.tower import AttentionTrace, HeadWeights, NeuronWeights, Trace, input_dtype
 
 
 class ModifiedResNetTower:
@@ -61,9 +62,21 @@ class ModifiedResNetTower:
         with_mean_btc = torch.cat([spatial_btc.mean(1, keepdim=True), spatial_btc], dim=1)
         return with_mean_btc + self.pool.positional_embedding.detach().float()
 
+    def neuron_weights(self, layer: int) -> NeuronWeights:
+        """Raises UnsupportedTower: see Tower."""
+        _no_mlp(layer)
+
+    def intervene(
+        self, images: Tensor, layer: int, changes: Sequence[Callable[[Tensor], Tensor]]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Raises UnsupportedTower: see Tower."""
+        _no_mlp(layer)
+
     @torch.inference_mode()
-    def trace(self, images: Tensor, layers: tuple[int, ...] = (0,)) -> Trace:
+    def trace(self, images: Tensor, layers: tuple[int, ...] = (0,), neurons: tuple[int, ...] = ()) -> Trace:
         """One forward pass over (b, 3, s, s); see Tower."""
+        if neurons:
+            _no_mlp(neurons[0])
         with self.lock, tapped({"map": Tap(self.pool, "input")}) as seen:
             representation = self.visual(images.to(input_dtype(self.visual))).float()
         z_btd = self.tokens(seen["map"])
@@ -79,3 +92,10 @@ class ModifiedResNetTower:
             mlp_lbd=representation.new_zeros(0, *representation.shape),
             heads=heads,
         )
+
+
+def _no_mlp(layer: int) -> NoReturn:
+    raise UnsupportedTower(
+        f"A CLIP-ResNet has no MLP layers, and neurons of layer {layer} were asked for. Its neurons are the channels "
+        "of its last map, which the attention pool reads directly."
+    )

@@ -1,16 +1,17 @@
 """Adapter for open_clip's VisionTransformer: pre-norm blocks, class-token pooling (papers H and N)."""
 
 import threading
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from core.errors import UnsupportedTower
+from core.errors import AddressError, UnsupportedTower
 from core.models.readout import LayerNormReadout, Readout
-from core.models.taps import Tap, tapped
-from core.models.tower import AttentionTrace, HeadWeights, Trace, input_dtype
+from core.models.taps import Tap, changed, class_token, tapped
+from core.models.tower import AttentionTrace, CarrierTrace, HeadWeights, NeuronWeights, Trace, input_dtype
 
 
 class OpenClipViT:
@@ -36,31 +37,54 @@ class OpenClipViT:
         )
         # cached on the instance, not the class, so that the weights go when the tower goes
         self.head_weights = cache(self._head_weights)
+        self.neuron_weights = cache(self._neuron_weights)
 
     def _head_weights(self, layer: int) -> HeadWeights:
         block = self.blocks[layer]
         attention, h, k = block.attn, self.heads, self.head_width
         wq, wk, wv = (w.reshape(h, k, -1) for w in attention.in_proj_weight.detach().float().chunk(3))
         bq, _, bv = (b.reshape(h, k) for b in attention.in_proj_bias.detach().float().chunk(3))
-        # LayerScale multiplies what the attention writes: fold it into W_O and b_O
-        scale = getattr(block.ls_1, "gamma", None)
-        scale_d = torch.ones_like(attention.out_proj.bias).float() if scale is None else scale.detach().float()
+        scale_d = _layer_scale(block.ls_1, attention.out_proj.bias)
         wo = (scale_d[:, None] * attention.out_proj.weight.detach().float()).reshape(-1, h, k).permute(1, 0, 2)
         bo = scale_d * attention.out_proj.bias.detach().float()
-        return HeadWeights(wq, bq, wk.contiguous(), wv.contiguous(), bv, wo.contiguous(), bo)
+        gain, offset = block.ln_1.weight.detach().float(), block.ln_1.bias.detach().float()
+        return HeadWeights(wq, bq, wk.contiguous(), wv.contiguous(), bv, wo.contiguous(), bo, gain, offset)
+
+    def _neuron_weights(self, layer: int) -> NeuronWeights:
+        self._check(layer)
+        block = self.blocks[layer]
+        write = block.mlp.c_proj
+        scale_d = _layer_scale(block.ls_2, write.bias)
+        return NeuronWeights(
+            out_nd=(scale_d[:, None] * write.weight.detach().float()).T.contiguous(),
+            bias_d=scale_d * write.bias.detach().float(),
+        )
+
+    def _check(self, *layers: int) -> None:
+        for layer in layers:
+            if not 0 <= layer < self.layers:
+                raise AddressError(f"This model has MLP layers 0 to {self.layers - 1}; layer {layer} was asked for.")
 
     @torch.inference_mode()
-    def trace(self, images: Tensor, layers: tuple[int, ...]) -> Trace:
+    def trace(self, images: Tensor, layers: tuple[int, ...], neurons: tuple[int, ...] = ()) -> Trace:
         """One forward pass over (b, 3, s, s); see Tower."""
+        self._check(*neurons)
+        carriers = range(min(neurons, default=self.layers) + 1, self.layers)
         taps = {
-            "embedding": Tap(self.visual.ln_pre, "output", class_token=True),
-            "final": Tap(self.visual.ln_post, "input", class_token=True),
+            "embedding": Tap(self.visual.ln_pre, "output", class_token),
+            "final": Tap(self.visual.ln_post, "input", class_token),
         }
         for i, block in enumerate(self.blocks):
-            taps[f"attention {i}"] = Tap(block.ls_1, "output", class_token=True)
-            taps[f"mlp {i}"] = Tap(block.ls_2, "output", class_token=True)
+            taps[f"attention {i}"] = Tap(block.ls_1, "output", class_token)
+            taps[f"mlp {i}"] = Tap(block.ls_2, "output", class_token)
             if i in layers:
                 taps[f"z {i}"] = Tap(block.ln_1, "output")
+            if i in neurons:
+                taps[f"neurons {i}"] = Tap(block.mlp.gelu, "output")
+            if i in carriers:
+                taps[f"moments {i}"] = Tap(block.ln_1, "input", _moments(block.ln_1.eps))
+                if i not in layers:
+                    taps[f"carried {i}"] = Tap(block.ln_1, "output", _attention(self.head_weights(i)))
         with self.lock, tapped(taps) as seen:
             out = self.visual(images.to(input_dtype(self.visual)))
         representation = (out[0] if isinstance(out, tuple) else out).float()
@@ -68,6 +92,12 @@ class OpenClipViT:
         for layer in layers:
             z_btd = seen[f"z {layer}"].float()
             heads[layer] = AttentionTrace(z_btd, *self.head_weights(layer).attend(z_btd))
+        carried = {
+            layer: CarrierTrace(
+                heads[layer].attn_bht if layer in heads else seen[f"carried {layer}"], *seen[f"moments {layer}"]
+            )
+            for layer in carriers
+        }
         mean_b, scale_b = self.readout.moments(seen["final"].float())
         return Trace(
             representation_bo=representation,
@@ -78,7 +108,48 @@ class OpenClipViT:
             attention_lbd=torch.stack([seen[f"attention {i}"] for i in range(self.layers)]).float(),
             mlp_lbd=torch.stack([seen[f"mlp {i}"] for i in range(self.layers)]).float(),
             heads=heads,
+            neurons={layer: seen[f"neurons {layer}"].float() for layer in neurons},
+            carriers=carried,
         )
+
+    @torch.inference_mode()
+    def intervene(
+        self, images: Tensor, layer: int, changes: Sequence[Callable[[Tensor], Tensor]]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The representation as it is, and with changed activations of an MLP; see Tower."""
+        self._check(layer)
+        block, made = self.blocks[layer], []
+        with self.lock:
+            with tapped({"stream": Tap(block, "input")}) as seen:
+                out = self.visual(images.to(input_dtype(self.visual)))
+            for change in changes:
+                with changed(block.mlp.gelu, change):
+                    stream_btd = seen["stream"]
+                    for later in self.blocks[layer:]:
+                        stream_btd = later(stream_btd)
+                made.append((self.visual.ln_post(stream_btd[:, 0]) @ self.visual.proj).float())
+        return (out[0] if isinstance(out, tuple) else out).float(), made
+
+
+def _layer_scale(module: nn.Module, like: Tensor) -> Tensor:
+    """LayerScale's factors (ones where there is none), to be folded into what it multiplies: W_O and b_O, or an MLP."""
+    scale = getattr(module, "gamma", None)
+    return torch.ones_like(like.detach(), dtype=torch.float32) if scale is None else scale.detach().float()
+
+
+def _moments(eps: float) -> Callable[[Tensor], Tensor]:
+    """Mean and scale of every token: (b, t, d) -> (2, b, t), fp32."""
+
+    def moments(x_btd: Tensor) -> Tensor:
+        variance_bt, mean_bt = torch.var_mean(x_btd.float(), -1, correction=0)
+        return torch.stack([mean_bt, torch.sqrt(variance_bt + eps)])
+
+    return moments
+
+
+def _attention(weights: HeadWeights) -> Callable[[Tensor], Tensor]:
+    """The class token's attention to (b, t, d), fp32, so that the tokens themselves need not be kept."""
+    return lambda z_btd: weights.attention(z_btd.float())
 
 
 def _refuse_variants(visual: Any) -> None:

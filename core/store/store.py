@@ -14,9 +14,11 @@ from core.bundle.schema import head_key
 from core.errors import InputError
 from core.ids import Head
 from core.store import answers as a
+from core.store import spread
 from core.store.heads import HeadTable
 from core.store.images import ImageTable
 from core.store.measures import as_groups, follows
+from core.store.neurons import NeuronTable
 from core.store.scan import Scores, gather, scan, spread_ids
 
 FOLD_ABOVE = 0.95
@@ -95,6 +97,11 @@ class Store:
         """Readable names of the classes; empty without any."""
         return tuple(self.bundle.table("classes")["name"].to_pylist()) if self.bundle.has("classes") else ()
 
+    @cached_property
+    def neurons(self) -> NeuronTable | None:
+        """Answers about MLP neurons, where this bundle has them (see NeuronTable)."""
+        return NeuronTable(self.bundle, self._folded, FOLD_ABOVE) if self.bundle.has("neuron_direction") else None
+
     # --- one head -------------------------------------------------------------------------------------------------
 
     def head(self, address: str | Head) -> a.HeadAnswer:
@@ -126,32 +133,13 @@ class Store:
         """The images by quantile interval of ⟨c, t⟩, with `per_row` of each; quantiles of the images looked at."""
         i, h = self.head_table.at(address)
         scores = self._scores(i, h, direction)
-        # not the stored quantiles: their error is relative, too coarse where scores differ by less than 1 % of the mean
-        level_e = np.array(sorted({0.0, 1.0, *levels}))
-        if not (np.isfinite(level_e).all() and level_e[0] == 0 and level_e[-1] == 1):
-            raise InputError("Quantile levels lie between 0 and 1.")
-        edge_e = np.quantile(scores.score_n, level_e)
-        at_n = np.searchsorted(edge_e[1:-1], scores.score_n, side="right")
-        order = np.argsort(at_n, kind="stable")
-        bounds = np.searchsorted(at_n[order], np.arange(len(edge_e)))
-        rows = []
-        for e in range(len(edge_e) - 1):
-            members = order[bounds[e] : bounds[e + 1]]
-            drawn = np.random.default_rng(e).permutation(len(members))[: max(0, per_row)]  # seeded: the same each time
-            chosen = members[drawn]
-            chosen = chosen[np.argsort(-scores.score_n[chosen], kind="stable")]
-            hits = tuple(a.Hit(int(scores.id_n[n]), float(scores.score_n[n])) for n in chosen)
-            spans = float(edge_e[e]), float(edge_e[e + 1]), float(level_e[e]), float(level_e[e + 1])
-            rows.append(a.Interval(*spans, len(members), hits))
-        return a.Intervals(tuple(reversed(rows)), self._looked_at(len(scores.id_n)))
+        return spread.intervals(scores, per_row, levels, self._looked_at(len(scores.id_n)))
 
     def histogram(self, address: str | Head, direction: Direction = 0, bins: int = 60) -> a.Histogram:
         """How ⟨c, t⟩ is distributed; mean and std are over the images looked at."""
         i, h = self.head_table.at(address)
         scores = self._scores(i, h, direction)
-        count_b, edge_b = np.histogram(scores.score_n, bins=max(1, min(bins, 1000)))
-        x = scores.score_n.astype(np.float64)
-        return a.Histogram(edge_b, count_b, float(x.mean()), float(x.std()), self._looked_at(len(x)))
+        return spread.histogram(scores, bins, self._looked_at(len(scores.id_n)))
 
     def relabel(
         self, texts: Sequence[str], embeddings_wo: np.ndarray, picks: int = 10, address: str | Head | None = None

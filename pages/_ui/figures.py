@@ -59,9 +59,27 @@ def show(figure: go.Figure, name: str, *, height: int = 360, on_select: Callable
     return event
 
 
-def table(rows: pd.DataFrame, name: str, *, columns: Mapping[str, Any] | None = None) -> None:
-    """A table, sortable, with a CSV button that gives all of it with full precision."""
-    st.dataframe(rows, hide_index=True, column_config=dict(columns or {}), key=f"table-{name}")
+def table(
+    rows: pd.DataFrame, name: str, *, columns: Mapping[str, Any] | None = None, height: int | None = None,
+    on_row: Callable[[int], None] | None = None,
+) -> None:  # fmt: skip
+    """A table, sortable, with a CSV button that gives all of it with full precision.
+
+    With `on_row`, a click calls it with the row's number in `rows`, however the table is sorted in the browser.
+    """
+    key, more = f"table-{name}", {}
+    if on_row is not None:
+
+        def clicked() -> None:
+            chosen = st.session_state[key].selection
+            at = [*chosen.rows, *(row for row, _ in chosen.cells)]
+            if at and 0 <= at[0] < len(rows):
+                on_row(at[0])
+
+        more = {"on_select": clicked, "selection_mode": ["single-row", "single-cell"]}
+    if height is not None:
+        more["height"] = height
+    st.dataframe(rows, hide_index=True, column_config=dict(columns or {}), key=key, **more)
     csv(rows, name)
 
 

@@ -6,15 +6,14 @@ Each returns what it drew, for the page's data.
 from collections.abc import Sequence
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
-from core.store import HeadAnswer, Histogram, Hit, Neighbours
-from pages._ui import figures, grid, heads_maps, overview_entry, selection, states
-from pages._ui.heads_maps import Overlays
+from core.store import HeadAnswer, Hit, Neighbours
+from pages._ui import figures, heads_maps, image_rows, overview_entry, selection, states
+from pages._ui.overlays import Overlays
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
-from pages._ui.words import count, plain
+from pages._ui.words import plain
 
 SHOWN = 20
 PER_ROW = 6
@@ -30,11 +29,9 @@ def ends(opened: Opened, chosen: Chosen[Any], answer: HeadAnswer, pick: int) -> 
     for sign, title, end in (("plus", "+ end", found.plus), ("minus", "− end", found.minus)):
         st.markdown(f"**{title}**: {'largest' if sign == 'plus' else 'smallest'} scores")
         row(opened, chosen, end, f"heads-{sign}", title, overlays)
-    folded = sum(len(hit.folded) for end in hits for hit in end)
-    if folded:
-        st.caption(plain(f"{count(folded, 'near-duplicate')} (cosine above {found.fold_above}) shown once, marked +n."))
+    image_rows.folded(hits, found.fold_above)
     everyone = opened.store.histogram(address, pick)
-    figures.show(histogram(everyone), f"scores-{address.replace('.', '-')}", height=230)
+    figures.show(image_rows.histogram(everyone, "⟨c, t⟩"), f"scores-{address.replace('.', '-')}", height=230)
     st.caption(plain(f"Scores {everyone.population}: mean {everyone.mean:.4f}, deviation {everyone.std:.4f}."))
     return {"ends": found, "histogram": everyone, "heatmaps": overlays.maps}
 
@@ -47,11 +44,7 @@ def intervals(opened: Opened, chosen: Chosen[Any], answer: HeadAnswer, pick: int
         plain(f"Some images of each quantile interval, drawn at random but always the same; {found.population}.")
     )
     overlays = heads_maps.over(opened, chosen.view, answer.texts[pick].text, hits)
-    for n, interval in enumerate(found.rows):
-        levels = f"{interval.low_level:.0%} to {interval.high_level:.0%}"
-        scores = f"scores {interval.low:.4f} to {interval.high:.4f}; {count(interval.count, 'image')}"
-        st.markdown(f"**{levels}**  \n:small[:gray[{plain(f'{scores}, {found.sentence(interval)}')}]]")
-        row(opened, chosen, interval.hits, f"heads-interval-{n}", levels, overlays, size=84)
+    image_rows.intervals(opened, chosen, found, "heads", overlays, tab="alike")
     return {"intervals": found, "heatmaps": overlays.maps}
 
 
@@ -93,37 +86,7 @@ def neighbours(
 
 
 def row(
-    opened: Opened, chosen: Chosen[Any], hits: Sequence[Hit], key: str, label: str, overlays: Overlays,
-    *, size: int = 100, captions: Sequence[str] | None = None,
+    opened: Opened, chosen: Chosen[Any], hits: Sequence[Hit], key: str, label: str, overlays: Overlays, **more: Any
 ) -> None:  # fmt: skip
     """Images with their scores; a click chooses one and shows what is alike to it."""
-    digits = 3 if overlays.own and overlays.maps else 4  # two numbers under an image have room for fewer
-    scores = [f"{hit.score:.{digits}f}" + (f" +{len(hit.folded)}" if hit.folded else "") for hit in hits]
-    shown = [
-        f"{text}{overlays.note(hit.image_id, alone=len(hits) == 1)}".strip()
-        for hit, text in zip(hits, captions or scores, strict=True)
-    ]
-    grid.images(
-        opened,
-        [hit.image_id for hit in hits],
-        key=key,
-        captions=shown,
-        alts=[f"image {hit.image_id}, {caption}".rstrip(", ") for hit, caption in zip(hits, shown, strict=True)],
-        overlays=overlays.row([hit.image_id for hit in hits]),
-        selected=chosen.view.image,
-        size=size,
-        label=label,
-        on_click=lambda image: chosen.go(image=image, tab="alike"),
-    )
-
-
-def histogram(scores: Histogram) -> go.Figure:
-    """How the scores are distributed."""
-    middle = (scores.edge_b[:-1] + scores.edge_b[1:]) / 2
-    figure = go.Figure(
-        go.Bar(x=middle.tolist(), y=scores.count_b.tolist(), hovertemplate="%{x:.4f}: %{y} images<extra></extra>")
-    )
-    figure.update_xaxes(title="⟨c, t⟩")
-    figure.update_yaxes(title="images")
-    figure.update_layout(bargap=0.02)
-    return figure
+    image_rows.row(opened, chosen, hits, key, label, overlays, tab="alike", **more)

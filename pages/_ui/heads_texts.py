@@ -33,7 +33,7 @@ def draw(chosen: Chosen[Any], answer: HeadAnswer, baseline: Baseline, pick: int)
     """The field that picks a text, the curve, and the table."""
     st.subheader("Texts", anchor=False)
     texts = {text.pick: f"{text.pick + 1}. {text.text} ({text.explained:.1%})" for text in answer.texts}
-    key = "heads-text"
+    key = "unit-text"
     st.session_state[key] = pick
     st.selectbox(
         "Text",

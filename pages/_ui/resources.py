@@ -27,6 +27,7 @@ from pages._ui.selection import BUNDLE
 
 if TYPE_CHECKING:
     from core.explain import Explainer
+    from core.explain.neurons import NeuronExplainer
 
 _log = logging.getLogger("unitscope.resources")
 BUNDLES_VARIABLE = "UNITSCOPE_BUNDLES"
@@ -158,6 +159,16 @@ def explainer(opened: Opened) -> "Explainer":
     if promise.exception() is not None:
         raise ModelError(explainer_status(opened).reason)
     return promise.result()
+
+
+def neuron_explainer(opened: Opened) -> "NeuronExplainer":
+    """What the live model says of the neurons of a bundle that has some (`opened.store.neurons`); see `explainer`."""
+    from core.explain.neurons import NeuronExplainer  # as in `_load`
+
+    model, table = explainer(opened), opened.store.neurons
+    if table is None:
+        raise BundleMissing("This bundle has no neurons.")
+    return model.companion("neurons", lambda: NeuronExplainer(model, table))
 
 
 def warm() -> None:

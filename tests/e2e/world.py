@@ -20,6 +20,7 @@ CLASSES = ("blue_sea", "red_brick", "stripes")
 BROKEN = ("truncated.jpg", "zero-bytes.jpg", "text.jpg", "float.tif", "strip.png")
 ODD = ("cmyk.jpg", "sixteen-bit.png", "palette.png", "turned-6.jpg")  # unusual, but images
 SHARD, BATCH, PICKS, TOP, TEXTS = 8, 4, 6, 5, 40
+LARGEST, ATOMS = 12, 4  # of neurons
 _NOBODY = 65534
 
 
@@ -44,6 +45,7 @@ class World:
         """The words of a command on this world; later options win over these."""
         words = [verb, "--model", self.model(kind), "--images", images or self.images, "--out", out]
         words += ["--pool", self.pool, "--shard", SHARD, "--batch", BATCH, "--picks", PICKS, "--top-images", TOP]
+        words += ["--neuron-largest", LARGEST, "--neuron-texts", ATOMS]
         return [str(word) for word in [*words, "--torch-threads", 1, "--quiet", *more]]
 
 

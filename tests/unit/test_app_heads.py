@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.bundle.read import Bundle, open_bundle
 from core.store import Store
-from pages._ui import figures, heads_maps, heads_pools, resources, thumbs
+from pages._ui import figures, overlays, pools, resources, thumbs
 from tests import bundle_maker
 from tests.reference.plain_textspan import plain_explained
 
@@ -31,7 +31,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     monkeypatch.setenv(resources.BUNDLES_VARIABLE, str(tmp_path / "bundles"))
     monkeypatch.setenv("UNITSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv(thumbs.ROUTE_VARIABLE, raising=False)
-    monkeypatch.setattr(heads_pools, "_vectors", type(heads_pools._vectors)())
+    monkeypatch.setattr(pools, "_vectors", type(pools._vectors)())
     return open_bundle(bundle_maker.make(tmp_path / "bundles" / NAME))
 
 
@@ -200,7 +200,7 @@ def test_an_image_in_quarantine_costs_only_its_part(store: Store) -> None:
 
 def give(app: AppTest, pool: str) -> AppTest:
     if pool:
-        app.text_area(key="heads-pasted").set_value(pool)
+        app.text_area(key="pool-pasted").set_value(pool)
     return next(button for button in app.button if button.label == "Use these texts").click().run()
 
 
@@ -228,12 +228,12 @@ def test_a_link_to_relabelled_heads_needs_the_texts_to_be_kept(store: Store, mon
     app = give(run(tab="relabel"), MINE)
     link = {"tab": "relabel", "pool": said(app, "pool")}
     assert "These texts are not here" in texts(run(**link))
-    app.checkbox(key="heads-keep").check().run()
+    app.checkbox(key="pool-keep").check().run()
     friend = run(**link)
     assert friend.dataframe[-1].value.equals(app.dataframe[-1].value)
     assert not friend.checkbox  # only its owner may remove it
-    assert [path.name for path in heads_pools.SHELF.where().iterdir()] == [link["pool"]]
-    app.checkbox(key="heads-keep").uncheck().run()
+    assert [path.name for path in pools.SHELF.where().iterdir()] == [link["pool"]]
+    app.checkbox(key="pool-keep").uncheck().run()
     assert "These texts are not here" in texts(run(**link))
     assert "3 texts in use" in texts(give(run(**link), MINE))  # the same texts, the same link
 
@@ -241,14 +241,14 @@ def test_a_link_to_relabelled_heads_needs_the_texts_to_be_kept(store: Store, mon
 def test_a_pool_that_comes_with_the_product_is_named_in_the_link(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "explainer", lambda opened: Model())
     app = run(tab="relabel")
-    app.selectbox(key="heads-pool").set_value("demo").run()
+    app.selectbox(key="pool-name").set_value("demo").run()
     assert said(app, "pool") == "demo" and "texts in use" in texts(app) and not app.checkbox
     again = run(tab="relabel", pool="demo")
     assert again.dataframe[-1].value.equals(app.dataframe[-1].value)
 
 
 def test_too_many_texts_get_a_sentence(store: Store) -> None:
-    app = give(run(tab="relabel"), "\n".join(map(str, range(heads_pools.MOST_TEXTS + 1))))
+    app = give(run(tab="relabel"), "\n".join(map(str, range(pools.MOST_TEXTS + 1))))
     assert "20,001 texts" in texts(app) and "pool" not in app.query_params
 
 
@@ -256,8 +256,8 @@ def test_texts_too_large_to_keep_stay_in_the_session(store: Store, monkeypatch: 
     monkeypatch.setattr(resources, "explainer", lambda opened: Model())
     app = give(run(tab="relabel"), "\n".join(f"{n} " + "x" * 950 for n in range(4_600)))
     assert not app.exception and "4,600 texts in use" in texts(app)
-    app.checkbox(key="heads-keep").check().run()
-    assert "too large to be kept" in texts(app) and not app.checkbox(key="heads-keep").value
+    app.checkbox(key="pool-keep").check().run()
+    assert "too large to be kept" in texts(app) and not app.checkbox(key="pool-keep").value
     assert "4,600 texts in use" in texts(app)
 
 
@@ -276,8 +276,8 @@ def test_heatmaps_of_a_row_share_a_scale_unless_each_has_its_own(
     monkeypatch.setattr(resources, "explainer", lambda opened: Model())
     monkeypatch.setattr(Store, "thumbnail", lambda self, image: jpeg(20 + 5 * image))
     drawn: list[tuple[float | None, float]] = []
-    png = heads_maps.png
-    monkeypatch.setattr(heads_maps, "png", lambda v, w, h, scale, mode: drawn.append((scale, v.max())) or png(v, w, h))
+    png = overlays.png
+    monkeypatch.setattr(overlays, "png", lambda v, w, h, scale, mode: drawn.append((scale, v.max())) or png(v, w, h))
     app = run(head="L3.H1", map="head")
     assert not app.exception and not app.warning, texts(app)
     maps, ends = told[-1]()["heatmaps"], told[-1]()["ends"]
@@ -297,16 +297,16 @@ def test_heatmaps_of_a_row_share_a_scale_unless_each_has_its_own(
 
 def test_a_heatmap_lies_over_the_middle_square_that_the_grid_shows() -> None:
     values = np.array([[1.0, 0.0], [0.0, -0.5]])
-    picture = np.asarray(Image.open(io.BytesIO(heads_maps.png(values, 60, 40))))
+    picture = np.asarray(Image.open(io.BytesIO(overlays.png(values, 60, 40))))
     assert picture.shape == (128, 128, 4)
     plus, minus = picture[0, 0], picture[-1, -1]
     assert plus[2] > plus[0] and minus[0] > minus[2] and plus[3] == 2 * minus[3] > 0
     assert not picture[:64, 64:, 3].any() and (picture[:64, :64] == plus).all()  # patches stay patches
-    weak = np.asarray(Image.open(io.BytesIO(heads_maps.png(values, 60, 40, scale=4.0))))
+    weak = np.asarray(Image.open(io.BytesIO(overlays.png(values, 60, 40, scale=4.0))))
     assert weak[0, 0, 3] == plus[3] // 4
     # a model that squashes saw the left of the image, too, of which the middle square has only a part
-    wide = np.asarray(Image.open(io.BytesIO(heads_maps.png(np.eye(4)[:1], 80, 40, mode="squash"))))
+    wide = np.asarray(Image.open(io.BytesIO(overlays.png(np.eye(4)[:1], 80, 40, mode="squash"))))
     assert not wide[..., 3].any()
     # and one that pads saw the square in the middle rows of its own
-    tall = np.asarray(Image.open(io.BytesIO(heads_maps.png(np.array([[1.0], [0], [0], [1]]), 80, 40, mode="longest"))))
+    tall = np.asarray(Image.open(io.BytesIO(overlays.png(np.array([[1.0], [0], [0], [1]]), 80, 40, mode="longest"))))
     assert not tall[..., 3].any()

@@ -36,7 +36,7 @@ def reseal(folder, **changes):
 def test_a_whole_bundle_has_no_problem_and_progress_reaches_its_end(folder):
     steps: list[tuple[int, int, str]] = []
     report = verify(folder, lambda *step: steps.append(step))
-    assert report.ok and report.problems == () and report.files == 34 and report.size > 10_000
+    assert report.ok and report.problems == () and report.files == 61 and report.size > 10_000
     done, totals = [step[0] for step in steps], {step[1] for step in steps}
     assert done == sorted(done) and len(totals) == 1 and done[-1] == totals.pop()
 
@@ -86,6 +86,11 @@ def _shifted_index(folder):
     write_index(folder / "index/images.faiss", build_flat_fp16(np.roll(bundle_maker.arrays()["representations"], 1, 0)))
 
 
+def _shifted_neurons(folder):
+    rows = bundle_maker.arrays()["neuron_direction"].reshape(-1, 16)
+    write_index(folder / "index/neurons.faiss", build_flat_fp16(np.roll(rows, 1, 0)))
+
+
 def _short_index(folder):
     write_index(folder / "index/text.faiss", build_flat_fp16(bundle_maker.arrays()["text_embeddings"][:5]))
 
@@ -111,9 +116,24 @@ def _short_index(folder):
         (_add("thumbs/offsets.npy", 3, 9), "thumbs/offsets.npy does not rise"),
         (_add("thumbs/offsets.npy", -1, 9), "thumbs/offsets.npy does not rise"),
         (_add("thumbs/offsets.npy", slice(bundle_maker.QUARANTINED[0] + 1, 9), 1), "thumbnails of quarantined images"),
+        (_add("neurons/image_ids.npy", 6, 1), "neurons/image_ids.npy does not name usable images"),
+        (_add("neurons/direction.npy", (0, 3, 0), 0.2), "neurons/direction.npy holds directions"),
+        (_add("neurons/later_share.npy", (0, 3, 0), 0.2), "neurons/later_share.npy does not sum to one"),
+        (_add("neurons/coef.npy", (0, 3, 0), np.nan), "is not finite"),
+        (_add("neurons/norm.npy", (1, 3), -1), "neurons/coef.npy at layer 2 exceeds neurons/norm.npy"),
+        (_add("neurons/coef_std.npy", (1, 3), 0.1), "neurons/coef_std.npy at layer 2 is not the deviation"),
+        (_add("neurons/top_ids.npy", (1, 3, 0, 0), 100), "neurons/top_ids.npy names images that were not measured"),
+        (_add("neurons/top_scores.npy", (1, 3, 0, 1), 9), "neurons/top_scores.npy is not sorted"),
+        (_add("neurons/top_scores.npy", (1, 3, 1, 1), -9), "neurons/top_scores.npy is not sorted"),
+        (_add("neurons/top_scores.npy", (1, 3, 1, 1), np.nan), "is not NaN exactly where neurons/top_ids.npy"),
+        (_add("neurons/text_index.npy", (1, 3, 1), 12), "neurons/text_index.npy points at rows"),
+        (_add("neurons/text_error.npy", (1, 3, 1), 9), "neurons/text_error.npy rises"),
+        (_add("neurons/active_units.npy", 2, 12), "neurons/active_units.npy names neurons"),
+        (_add("neurons/active_offsets.npy", -1, 1), "neurons/active_offsets.npy does not divide"),
         (_index_of_another_head, "index/heads/L3.H1.faiss does not answer as heads/r.npy does"),
         (_shifted_index, "index/images.faiss does not answer as representations.npy does"),
         (_short_index, "index/text.faiss is 5 × 16"),
+        (_shifted_neurons, "index/neurons.faiss does not answer as neurons/direction.npy does"),
     ],
 )
 def test_numbers_that_contradict_each_other_are_found(folder, change, words):
@@ -141,4 +161,13 @@ def test_a_missing_entry_of_an_index_is_found(folder):
     document = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     del document["indexes"]["heads/L3.H1"]
     reseal(folder, indexes=document["indexes"])
-    assert verify(folder).problems == ("bundle.json does not list an index for every head, the images and the texts.",)
+    (problem,) = verify(folder).problems
+    assert problem.startswith("bundle.json does not list an index for every head")
+
+
+def test_neurons_are_there_whole_or_not_at_all(folder):
+    document = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    (folder / "neurons/coef.npy").unlink()
+    del document["files"]["neurons/coef.npy"], document["arrays"]["neuron_coef"]
+    reseal(folder, files=document["files"], arrays=document["arrays"])
+    assert verify(folder).problems == ("neurons/ lacks neurons/coef.npy: neurons are there whole or not at all.",)

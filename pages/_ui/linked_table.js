@@ -10,7 +10,7 @@ function line(row, columns) {
   const tr = made("tr");
   for (const [at, column] of columns.entries()) {
     const td = made("td", at ? row.shown[at] : "", column.number ? { class: "number" } : {});
-    if (!at) td.append(made("a", row.shown[0], { href: row.href, "data-inside": "" }));
+    if (!at) td.append(row.href ? made("a", row.shown[0], { href: row.href, "data-inside": "" }) : row.shown[0]);
     tr.append(td);
   }
   return tr;
@@ -25,7 +25,8 @@ export default function ({ data, parentElement }) {
   const drawn = JSON.stringify(data);
   if (table.dataset.drawn === drawn) return;
   table.dataset.drawn = drawn;
-  table.setAttribute("aria-label", data.label);
+  table.parentElement.style.maxHeight = data.height;
+  for (const node of [table, table.parentElement]) node.setAttribute("aria-label", data.label);
   const [head, body, titles] = [made("thead"), made("tbody"), made("tr")];
   const fill = (rows) => body.replaceChildren(...rows.map((row) => line(row, data.columns)));
   for (const [at, column] of data.columns.entries()) {

@@ -1,4 +1,4 @@
-"""Pools to relabel heads with: those that come with the product, by name, and visitors' own, by their content.
+"""Pools to relabel with: those that come with the product, by name, and visitors' own, by their content.
 
 A visitor's texts are called by the hash of what they are, so that a link names them without carrying them. They live in
 the session; the server keeps them only if the visitor says so (see `shelf`). Embeddings stay in memory, shared by all

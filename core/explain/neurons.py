@@ -1,0 +1,244 @@
+"""MLP neurons in one image, live: which are active, where, toward what, and which concepts they spell.
+
+Paper N (Gandelsman et al. 2025): second-order effects through `core.methods.second_order`, against the means,
+directions and thresholds that a bundle stores.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.errors import InputError
+from core.explain.answers import ImageTrace
+from core.explain.explainer import Explainer
+from core.explain.neuron_answers import ActivationMap, DiscoveredConcept, Effects, RankedNeuron
+from core.ids import Neuron
+from core.methods.neuron_effects import direct_effects, indirect_effects
+from core.methods.second_order import SecondOrder
+from core.models.tower import Trace
+from core.store.neurons import NeuronTable
+
+_KEPT = 8  # images whose traces are kept: 2 MB each in a ViT-B/32, 13 MB in a ViT-L/14
+BY = ("norm", "prompt")
+"""What neurons are ranked by: ‖φ - b‖ over the threshold, or the prompt's |⟨φ - b, t⟩|."""
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One image: the trace, and by layer position s - s̄ (n, m), ‖φ - b‖ and x (n,)."""
+
+    trace: Trace
+    centred: tuple[Tensor, ...]
+    norm_ln: np.ndarray
+    coef_ln: np.ndarray
+
+
+class NeuronExplainer:
+    """Explains the neurons of a bundle in any image. Thread-safe through the explainer's lock.
+
+    `explainer` must be of the bundle's own model (`Explainer.check_bundle`). Raises AddressError for a neuron that is
+    not analysed, InputError for prompts as `Explainer.embed`.
+    """
+
+    def __init__(self, explainer: Explainer, table: NeuronTable) -> None:
+        self.explainer, self.table = explainer, table
+        self._images: OrderedDict[str, _Read] = OrderedDict()
+        self._lenses: tuple[SecondOrder, ...] = ()
+
+    def ranked(self, image: ImageTrace, k: int = 24, prompt: str | None = None) -> tuple[RankedNeuron, ...]:
+        """The k neurons that stand out most: without a prompt by ‖φ - b‖ over the neuron's own threshold, with one by
+        |⟨φ - b, t⟩|, what of the cosine is due to this neuron in this image rather than in any."""
+        read = self._read(image)
+        over_ln = read.norm_ln / np.maximum(self._threshold_ln, np.finfo(np.float32).tiny)
+        less_ln = mean_ln = None
+        key_ln = over_ln
+        if prompt is not None:
+            less_ln, mean_ln = self._toward(read, prompt)
+            key_ln = np.abs(less_ln)
+        order = np.argsort(-key_ln.ravel(), kind="stable")[: max(0, k)]
+        activation_ln = self._activation(read)
+        rows = []
+        for row in order.tolist():
+            i, n = divmod(row, self.table.neurons)
+            effect = None if less_ln is None or mean_ln is None else float(less_ln[i, n] + mean_ln[i, n])
+            less = None if less_ln is None else float(less_ln[i, n])
+            rows.append(
+                RankedNeuron(
+                    address=self.table.address(row),
+                    label=self.table.label(row),
+                    norm=float(read.norm_ln[i, n]),
+                    coefficient=float(read.coef_ln[i, n]),
+                    over_threshold=float(over_ln[i, n]),
+                    activation=float(activation_ln[i, n]),
+                    effect=effect,
+                    less_mean=less,
+                )
+            )
+        return tuple(rows)
+
+    def activation_map(self, image: ImageTrace, address: str | Neuron) -> ActivationMap:
+        """Where a neuron is active."""
+        i, n = self.table.at(address)
+        p_t = self._activations(image, self.table.layers[i], n)
+        rows, columns = self.explainer.model.tower.grid
+        return ActivationMap(
+            str(Neuron(self.table.layers[i], n)), p_t[1:].reshape(rows, columns), float(p_t[0]), float(p_t.mean())
+        )
+
+    def scores(self, image: ImageTrace, address: str | Neuron) -> tuple[float, float]:
+        """‖φ - b‖ and coefficient x of a neuron in an image."""
+        i, n = self.table.at(address)
+        read = self._read(image)
+        return float(read.norm_ln[i, n]), float(read.coef_ln[i, n])
+
+    def effects(self, image: ImageTrace, address: str | Neuron, prompt: str) -> Effects:
+        """One neuron's direct, second-order and indirect effect on a prompt's cosine, and the second by later head."""
+        i, n = self.table.at(address)
+        read, layer = self._read(image), self.table.layers[i]
+        text_o = torch.from_numpy(self.explainer.embed([prompt])[0].copy())
+
+        def compute() -> Effects:
+            model, lens = self.explainer.model, self._lens[i]
+            toward = text_o.to(model.device)
+            d_mo = lens.directions([n])[0]
+            mean_m = self._mean_s(i)[n]
+            by_m = read.centred[i][n] * (d_mo @ toward)
+            mean = float(mean_m @ (d_mo @ toward))
+            direct = direct_effects(model.tower, read.trace, layer, [n])[0, 0] @ toward
+            mean_t = torch.from_numpy(np.array(self.table.array("token_activation_mean")[i, n]))[None].to(model.device)
+            pixels = torch.from_numpy(image.pixels)[None].to(model.device)
+            indirect = indirect_effects(model.tower, pixels, layer, [n], mean_t)[0, 0] @ toward
+            by_head = sorted(zip(map(str, lens.pairs), by_m.tolist(), strict=True), key=lambda pair: -abs(pair[1]))
+            second = float(by_m.sum()) + mean
+            name = str(Neuron(layer, n))
+            return Effects(name, prompt, float(direct), second, mean, float(indirect), tuple(by_head))
+
+        return self.explainer.run(compute)
+
+    def concepts(self, image: ImageTrace, k: int = 12, neurons: int = 5) -> tuple[DiscoveredConcept, ...]:
+        """Texts by w_j = Σ over active neurons of γ_j ‖φ - b‖, the sign of the coefficient x included, so that a neuron
+        on the − side of its direction speaks against its texts (paper N, A.5, which takes the + side alone)."""
+        read = self._read(image)
+        i, n = np.nonzero(read.norm_ln > self._threshold_ln)
+        index_am = np.asarray(self.table.array("text_index"))[i, n]
+        strength_a = read.norm_ln[i, n] * np.sign(read.coef_ln[i, n])
+        added_am = np.asarray(self.table.array("text_coef"))[i, n] * strength_a[:, None]
+        by_text: dict[int, list[tuple[float, int]]] = {}
+        for a, m in zip(*np.nonzero(index_am >= 0), strict=True):
+            row = int(i[a] * self.table.neurons + n[a])
+            by_text.setdefault(int(index_am[a, m]), []).append((float(added_am[a, m]), row))
+        weight = {text: sum(value for value, _ in parts) for text, parts in by_text.items()}
+        best = sorted(weight, key=lambda text: (-weight[text], text))[: max(0, k)]
+        return tuple(
+            DiscoveredConcept(
+                self.table.pool_text(text),
+                weight[text],
+                tuple(
+                    (self.table.address(row), value)
+                    for value, row in sorted(by_text[text], key=lambda pair: (-abs(pair[0]), pair[1]))[:neurons]
+                ),
+            )
+            for text in best
+            if weight[text] > 0
+        )
+
+    def toward_maps(self, image: ImageTrace, addresses: Sequence[str], weights: Sequence[float]) -> np.ndarray:
+        """Σ weight · activation map over patches, (rows, columns): for segmentation by several neurons."""
+        if len(addresses) != len(weights) or not addresses:
+            raise InputError(f"{len(addresses)} neurons came with {len(weights)} weights; give one for each.")
+        maps = [w * self.activation_map(image, name).value_yx for name, w in zip(addresses, weights, strict=True)]
+        return np.sum(maps, axis=0)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _lens(self) -> tuple[SecondOrder, ...]:
+        """The lenses on the model as it is: it may have moved to the CPU. Called under the lock."""
+        tower = self.explainer.model.tower
+        if not self._lenses or self._lenses[0].tower is not tower:
+            self._images.clear()
+            self._lenses = tuple(SecondOrder(tower, layer) for layer in self.table.layers)
+        return self._lenses
+
+    @cached_property
+    def _threshold_ln(self) -> np.ndarray:
+        return np.asarray(self.table.array("threshold"))
+
+    def _mean_s(self, i: int) -> Tensor:
+        """s̄ (n, m) of a layer, without the columns of heads that are not later than it."""
+        mean_nm = np.array(self.table.array("mean_s")[i][:, -len(self._lens[i].pairs) :])
+        return torch.from_numpy(mean_nm).to(self.explainer.model.device)
+
+    def _read(self, image: ImageTrace) -> _Read:
+        def compute() -> _Read:
+            lenses = self._lens  # first: it forgets the images of a model that moved
+            if image.key in self._images:
+                self._images.move_to_end(image.key)
+                return self._images[image.key]
+            pixels = torch.from_numpy(image.pixels)[None].to(self.explainer.model.device)
+            trace = self.explainer.model.tower.trace(pixels, (), neurons=self.table.layers)
+            centred, norms, coefs = [], [], []
+            for i, lens in enumerate(lenses):
+                s_nm = lens.scalars(trace)[0] - self._mean_s(i)
+                centred.append(s_nm)
+                norms.append(_numpy(lens.norms(s_nm[None], torch.zeros_like(s_nm))[0]))
+                coefs.append(_numpy((s_nm * self._read_nm(i)).sum(-1)))
+            made = _Read(trace, tuple(centred), np.stack(norms), np.stack(coefs))
+            self._images[image.key] = made
+            while len(self._images) > _KEPT:
+                self._images.popitem(last=False)
+            return made
+
+        return self.explainer.run(compute)
+
+    def _read_nm(self, i: int) -> Tensor:
+        """D r of every neuron of a layer, so that x = (D r) · (s - s̄)."""
+        lens = self._lens[i]
+        if i not in self._reads or self._reads[i][0] is not lens:
+            direction_no = torch.from_numpy(np.array(self.table.array("direction")[i])).to(lens.value_nmk.device)
+            self._reads[i] = lens, lens.along(direction_no)
+        return self._reads[i][1]
+
+    @cached_property
+    def _reads(self) -> dict[int, tuple[SecondOrder, Tensor]]:
+        return {}
+
+    def _toward(self, read: _Read, prompt: str) -> tuple[np.ndarray, np.ndarray]:
+        """⟨φ - b, t⟩ and ⟨b, t⟩ of every neuron, (l, n)."""
+        text_o = torch.from_numpy(self.explainer.embed([prompt])[0].copy())
+
+        def compute() -> tuple[np.ndarray, np.ndarray]:
+            less, mean = [], []
+            for i, lens in enumerate(self._lens):
+                along_nm = lens.along(text_o.to(self.explainer.model.device))
+                less.append(_numpy((read.centred[i] * along_nm).sum(-1)))
+                mean.append(_numpy((self._mean_s(i) * along_nm).sum(-1)))
+            return np.stack(less), np.stack(mean)
+
+        return self.explainer.run(compute)
+
+    def _activations(self, image: ImageTrace, layer: int, n: int) -> np.ndarray:
+        """One neuron at every token, (t,): without its effects, which cost several times as much, where they are not
+        known already."""
+
+        def compute() -> np.ndarray:
+            tower, device = self.explainer.model.tower, self.explainer.model.device
+            if image.key in self._images:
+                trace = self._images[image.key].trace
+            else:
+                trace = tower.trace(torch.from_numpy(image.pixels)[None].to(device), (), neurons=(layer,))
+            return _numpy(trace.neurons[layer][0, :, n])
+
+        return self.explainer.run(compute)
+
+    def _activation(self, read: _Read) -> np.ndarray:
+        return np.stack([_numpy(read.trace.neurons[layer][0].amax(0)) for layer in self.table.layers])
+
+
+def _numpy(x: Tensor) -> np.ndarray:
+    return x.detach().float().cpu().numpy()

@@ -1,0 +1,182 @@
+"""What a neuron writes: its texts as signed bars, the later heads that carry it, and the neurons alike."""
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.store import Store
+from core.store.heads import short_label
+from core.store.neuron_answers import Carrier, NeuronSummary, SparseLabel
+from core.store.neurons import NeuronTable
+from pages._ui import figures, linked_table, links
+from pages._ui.image_figures import MINUS, PLUS, WHOLE, short
+from pages._ui.resources import Opened
+from pages._ui.selection import Chosen
+from pages._ui.words import count, plain
+
+CARRIERS = 10
+SIMILAR = 12
+
+
+def title(summary: NeuronSummary, table: NeuronTable) -> None:
+    """The neuron's address, its label short and in full, and its numbers with their population."""
+    st.title(summary.address)
+    brief = short_label(summary.label.split("; "))
+    st.markdown(f"**{plain(brief)}**" if summary.label else "*no texts*")
+    if brief != summary.label:
+        st.caption(plain(summary.label, 1_000))
+    st.caption(
+        plain(
+            f"strength {summary.std:.5f} (deviation of x) · above its layer's threshold in {summary.share_above:.1%} "
+            f"of images · its direction explains {summary.explained:.0%} of its largest effects, "
+            f"{summary.explained_all:.0%} of all · {count(summary.concepts, 'concept')} among the images of its "
+            f"largest effect · mean activation {summary.activation_mean:.3f} · mean effect of length "
+            f"{summary.mean_norm:.4f} · {table.population}",
+            1_000,
+        )
+    )
+
+
+def draw(opened: Opened, chosen: Chosen[Any], table: NeuronTable) -> dict[str, Any]:
+    """The left half; returns what it drew."""
+    address = str(chosen.view.neuron)
+    name = address.replace(".", "-")
+    texts = _texts(chosen, table, address, name)
+    carriers = table.carriers(address)
+    _carriers(opened.store, carriers, name)
+    similar = table.similar(address, SIMILAR)
+    st.subheader("Similar direction", anchor=False)
+    st.caption("Cosine of their directions with this one's; negative for neurons that write the opposite.")
+    rows = pd.DataFrame([[s.address, s.label, s.cosine] for s in similar], columns=["neuron", "label", "cosine"])
+    href = lambda row: links.href("neurons", neuron=row["neuron"])
+    formats = {"cosine": "{:+.3f}"}
+    linked_table.draw(rows, f"similar-{name}", "Neurons of similar direction", href, formats=formats, height="20rem")
+    return {"texts": texts, "carriers": carriers, "similar": similar}
+
+
+def _texts(chosen: Chosen[Any], table: NeuronTable, address: str, name: str) -> SparseLabel:
+    st.subheader("Texts", anchor=False)
+    every = table.text(address)
+    stored = len(every.terms)
+    if not stored:
+        st.caption("No text of the pool says anything about its direction.")
+        return every
+    picks = min(chosen.view.texts, stored)
+    if stored > 1:
+        key = "neurons-texts"
+        st.session_state[key] = picks
+        st.slider(
+            "Number of texts",
+            1,
+            stored,
+            key=key,
+            help="The direction as a signed sum of this many texts; the coefficients depend on how many there are.",
+            on_change=lambda: chosen.go(texts=st.session_state[key]),
+        )
+    shown = table.text(address, picks)
+    figures.show(bars(shown), f"texts-{name}", height=70 + 22 * picks)
+    left = float(every.left_m[picks - 1])
+    st.caption(
+        plain(
+            f"The direction is nearly the sum of {count(picks, 'text')} with these coefficients, chosen one after "
+            f"another out of {opened_pool(table):,} (orthogonal matching pursuit); blue it writes toward, orange "
+            f"against. {left:.0%} of its squared length is left, a cosine of {max(0.0, 1 - left) ** 0.5:.2f} with the "
+            "direction itself."
+        )
+    )
+    figures.show(errors(every, picks), f"errors-{name}", height=190)
+    rows = pd.DataFrame(
+        [[n + 1, term.text, term.coefficient, float(left)] for n, (term, left) in
+         enumerate(zip(shown.terms, shown.left_m, strict=True))],
+        columns=["no.", "text", "coefficient", "left"],
+    )  # fmt: skip
+    with st.expander("As a table"):
+        figures.table(rows, f"texts-{name}", columns={"left": st.column_config.NumberColumn(format="percent")})
+    return shown
+
+
+def opened_pool(table: NeuronTable) -> int:
+    """Texts of the bundle's pool."""
+    return table.bundle.axes["text"].size
+
+
+def bars(label: SparseLabel) -> go.Figure:
+    """Coefficients as signed bars, the first text on top."""
+    terms = label.terms[::-1]
+    figure = go.Figure(
+        go.Bar(
+            x=[term.coefficient for term in terms],
+            y=list(range(len(terms))),  # not the texts: two may be cut to the same
+            orientation="h",
+            marker_color=[PLUS if term.coefficient >= 0 else MINUS for term in terms],
+            hovertext=[f"{short(term.text, 90)}: {term.coefficient:+.3f}" for term in terms],
+            hoverinfo="text",
+        )
+    )
+    figure.update_yaxes(tickvals=list(range(len(terms))), ticktext=[short(term.text, 34) for term in terms])
+    figure.update_xaxes(title="coefficient", zeroline=True)
+    figure.update_layout(bargap=0.25)
+    return figure
+
+
+def errors(label: SparseLabel, picks: int) -> go.Figure:
+    """What is left of the direction after each text; the number shown is marked."""
+    x = list(range(1, len(label.terms) + 1))
+    figure = go.Figure(
+        go.Scatter(
+            x=x, y=label.left_m.tolist(), mode="lines", line={"color": PLUS},
+            customdata=[short(term.text, 80) for term in label.terms],
+            hovertemplate="%{x} texts, the last “%{customdata}”: %{y:.1%} left<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[picks], y=[float(label.left_m[picks - 1])], mode="markers", marker={"size": 9, "color": MINUS},
+        hovertemplate="%{x} texts: %{y:.1%} left<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title="texts", rangemode="tozero")
+    figure.update_yaxes(title="left", tickformat=".0%", range=[0, 1.02])
+    figure.update_layout(showlegend=False)
+    return figure
+
+
+def _carriers(store: Store, carriers: tuple[Carrier, ...], name: str) -> None:
+    st.subheader("Later heads that carry it", anchor=False)
+    if not carriers:
+        st.caption("No later head carries anything of it.")
+        return
+    known = {head.address: head.label for head in store.heads()}
+    figures.show(shares(carriers), f"carriers-{name}", height=90 + 20 * min(len(carriers), CARRIERS + 1))
+    st.caption(
+        f"What each adds to the variance of the coefficient; all {len(carriers)} together give 1, and one that works "
+        "against the others is negative. Heads of layers that this bundle does not analyse have no page."
+    )
+    rows = pd.DataFrame(
+        [[c.address, known.get(c.address, "not analysed"), c.share] for c in carriers],
+        columns=["head", "label", "share"],
+    )
+    linked_table.draw(
+        rows, f"carriers-table-{name}", "Heads that carry this neuron",
+        lambda row: links.href("heads", head=row["head"]) if row["head"] in known else "", formats={"share": "{:+.1%}"},
+        height="16rem",
+    )  # fmt: skip
+
+
+def shares(carriers: tuple[Carrier, ...]) -> go.Figure:
+    """Bars of the largest shares, and one of all the others, so that they sum to 1."""
+    rows = [(carrier.address, carrier.share) for carrier in carriers[:CARRIERS]]
+    if others := carriers[CARRIERS:]:
+        rows.append((f"{len(others)} others", sum(carrier.share for carrier in others)))
+    rows = rows[::-1]
+    colours = [WHOLE if name.endswith("others") else PLUS if share >= 0 else MINUS for name, share in rows]
+    figure = go.Figure(
+        go.Bar(
+            x=[share for _, share in rows], y=[name for name, _ in rows], orientation="h", marker_color=colours,
+            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_xaxes(title="share of the coefficient's variance", tickformat=".0%")
+    figure.update_yaxes(type="category", dtick=1)
+    figure.update_layout(bargap=0.25)
+    return figure

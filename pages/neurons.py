@@ -1,0 +1,89 @@
+"""Neurons: all of them in a table; and what one does: its texts, its images, the heads that carry it, its concepts."""
+
+from typing import Any
+
+import streamlit as st
+
+from pages._ui import (
+    figures,
+    neurons_effects,
+    neurons_images,
+    neurons_maps,
+    neurons_relabel,
+    neurons_steps,
+    neurons_table,
+    neurons_texts,
+    neurons_view,
+    resources,
+    states,
+    steps,
+)
+from pages._ui.neurons_view import TABS, NeuronsView
+from pages._ui.resources import Opened
+from pages._ui.selection import Chosen
+
+
+def main() -> None:
+    opened = resources.current()
+    table = opened.store.neurons
+    if table is None:
+        st.title("Neurons")
+        none(opened)
+        return
+    chosen = neurons_view.read(opened.store, table)
+    rows = neurons_table.matching(table.columns(), chosen.view)
+    steps.style()
+    if chosen.view.neuron is None:
+        st.title("Neurons")
+        neurons_steps.draw(chosen, table, rows)
+        neurons_table.draw(chosen, table, rows)
+        return
+    summary = table.summary(chosen.view.neuron)
+    neurons_texts.title(summary, table)
+    neurons_steps.draw(chosen, table, rows)
+    if not summary.std:
+        states.empty("This neuron is never active", "What it writes does not vary over the images, so nothing tells.")
+        return
+    left, right = steps.halves()
+    with left:
+        told = neurons_texts.draw(opened, chosen, table)
+    drawn: dict[str, Any] = {}
+    with right, states.calm():  # an image that cannot be shown costs its part of the page only
+        drawn = _tab(opened, chosen)
+    everything = {"bundle": opened.name, "view": chosen.view, "neuron": summary}
+    figures.page_data(lambda: everything | told | drawn, "neuron")
+
+
+def _tab(opened: Opened, chosen: Chosen[NeuronsView]) -> dict[str, Any]:
+    """The right half; returns what it drew."""
+    tab = chosen.view.tab
+    st.segmented_control(
+        "Show", list(TABS), format_func=lambda tab: TABS[tab], label_visibility="collapsed", required=True,
+        **chosen.bound("tab"),
+    )  # fmt: skip
+    if tab == "relabel":
+        return neurons_relabel.draw(opened, chosen)
+    if tab == "effects":
+        return neurons_effects.draw(opened, chosen)
+    neurons_maps.controls(chosen)
+    tabs = {"ends": neurons_images.ends, "intervals": neurons_images.intervals, "measures": neurons_images.measures}
+    return (tabs | {"concepts": neurons_images.concepts})[tab](opened, chosen)
+
+
+def none(opened: Opened) -> None:
+    """Instead of the page: why this bundle has no neurons, and the command that makes one that has."""
+    facts = opened.store.facts()
+    if facts.tower == "resnet":
+        states.empty(
+            "A ResNet has no neurons of this kind",
+            "This page is about the neurons of a transformer's MLPs, and a ResNet has none: its attention pool is the "
+            "only attention there is. Its heads are on the Heads page. For neurons, make a bundle of a ViT:",
+        )
+    else:
+        states.empty(
+            "This bundle was made without neurons",
+            "Its MLP neurons were not analysed: it was made with `--neuron-layers none`, with `--layernorm equal`, or "
+            "before Unitscope knew neurons. Without these options a run analyses the three layers that write most "
+            "through later attention:",
+        )
+    st.code(states.MAKE_OWN, language="bash")

@@ -1,0 +1,118 @@
+"""What one pass keeps of MLP neurons, and how it is read again when all images are there (paper N).
+
+The statistics of a neuron need its mean effect b and its direction r, which are known only after the pass. So the pass
+keeps each neuron's scalars s (neurons x later heads numbers an image) of the images measured: all, or at most
+`Settings.neuron_images` spread evenly over the manifest. They are working state, one file a shard and layer, removed
+when the bundle is finished: 74 kB an image for ViT-B/32 at layer 10, 221 kB at layer 8.
+
+Half precision with a fixed factor: s is an average of activations over σρ, of the order of 1e-3 (the largest seen are
+about 1), so that without the factor the small ones would be subnormal. Rounding is then 2⁻¹¹ of each number.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.bundle.atomic import atomic_npy, load_arrays
+from core.bundle.npy import map_npy
+from core.methods.second_order import SecondOrder
+from core.models.load import LoadedModel
+from core.models.tower import Trace
+from precompute.ablation import chosen
+from precompute.plan import Plan
+
+FACTOR = 1024.0
+_IDS, _TOKENS = "neuron_id", "neuron_tokens"
+MEASURES = ("activation max", "activation mean", "first order")
+"""What is kept of each neuron beside s: its largest and mean activation over tokens, and its activation at the class
+token over σρ, the coefficient of its direct ("logit lens") effect."""
+
+
+def lenses(plan: Plan, model: LoadedModel) -> list[SecondOrder]:
+    """The second-order lens on each neuron layer of the plan."""
+    return [SecondOrder(model.tower, layer) for layer in plan.neuron_layers]
+
+
+class KeptNeurons:
+    """What one shard keeps of its measured images, in the order of the batches."""
+
+    def __init__(self, plan: Plan, shard: int, made: Sequence[SecondOrder], tokens: int) -> None:
+        rows = plan.rows(shard)
+        wanted = np.intersect1d(np.asarray(rows), chosen(plan.images, plan.settings.neuron_images))
+        self._plan, self._shard, self._lenses = plan, shard, made
+        self._wanted = set(wanted.tolist()) if made else set()
+        self._ids: list[int] = []
+        size = len(self._wanted)
+        self._scalars = [np.zeros((lens.neurons, size, len(lens.pairs)), np.float16) for lens in made]
+        self._measures = [np.zeros((lens.neurons, size, len(MEASURES)), np.float32) for lens in made]
+        neurons = made[0].neurons if made else 0
+        self._tokens = np.zeros((len(made), neurons, tokens), np.float64)
+
+    def update(self, ids: Sequence[int], trace: Trace) -> None:
+        """Add a batch, its images in the order of `ids`."""
+        at = [b for b, image_id in enumerate(ids) if image_id in self._wanted]
+        if not at:
+            return
+        here = slice(len(self._ids), len(self._ids) + len(at))
+        self._ids += [ids[b] for b in at]
+        for i, lens in enumerate(self._lenses):
+            p_btn = trace.neurons[lens.layer][at]
+            s_bnm = lens.scalars(trace)[at] * FACTOR
+            self._scalars[i][:, here] = s_bnm.transpose(0, 1).cpu().numpy()
+            self._measures[i][:, here] = measures(trace, lens.layer)[at].transpose(0, 1).cpu().numpy()
+            self._tokens[i] += p_btn.sum(0).T.double().cpu().numpy()
+
+    def save(self) -> dict[str, np.ndarray]:
+        """Write the large arrays beside the shard's partial; returns the small ones, which go into it."""
+        count = len(self._ids)  # images that could not be used leave room at the end
+        for i, lens in enumerate(self._lenses):
+            atomic_npy(_path(self._plan, self._shard, lens.layer, "s"), self._scalars[i][:, :count])
+            atomic_npy(_path(self._plan, self._shard, lens.layer, "a"), self._measures[i][:, :count])
+        return {_IDS: np.array(self._ids, np.int64), _TOKENS: self._tokens}
+
+
+def measures(trace: Trace, layer: int) -> Tensor:
+    """(b, n, 3): see MEASURES."""
+    p_btn = trace.neurons[layer]
+    first_bn = p_btn[:, 0] / (trace.scale_b * trace.norm_b)[:, None]
+    return torch.stack([p_btn.amax(1), p_btn.mean(1), first_bn], dim=-1)
+
+
+class Block(NamedTuple):
+    """Some neurons of a layer over all measured images: `s_nim` fp32, `measure_nia` fp32."""
+
+    s_nim: np.ndarray
+    measure_nia: np.ndarray
+
+
+class MeasuredNeurons:
+    """What all shards kept, read a few neurons at a time."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        parts = [load_arrays(plan.partial(shard), [_IDS, _TOKENS]) for shard in range(plan.shards)]
+        self.image_ids = np.concatenate([part[_IDS] for part in parts])
+        total_lnt = np.sum([part[_TOKENS] for part in parts], axis=0)
+        self.token_mean_lnt = total_lnt / max(1, len(self.image_ids))
+        some = [shard for shard, part in enumerate(parts) if part[_IDS].size]  # an empty file cannot be mapped
+        self._maps = {
+            (layer, kind): [map_npy(_path(plan, shard, layer, kind)) for shard in some]
+            for layer in plan.neuron_layers
+            for kind in ("s", "a")
+        }
+
+    def block(self, layer: int, neurons: slice) -> Block:
+        """Some neurons of one layer, in the order of `image_ids`."""
+        scalars, kept = (
+            np.concatenate([part[neurons] for part in self._maps[layer, kind]], axis=1) for kind in ("s", "a")
+        )
+        return Block(scalars.astype(np.float32) / np.float32(FACTOR), kept)
+
+
+def _path(plan: Plan, shard: int, layer: int, kind: str) -> Path:
+    """Beside the partial, sharing its stem, so that it is copied and removed with it."""
+    return plan.partial(shard).with_suffix(f".{kind}{layer}.npy")
