@@ -96,6 +96,10 @@ class NeuronExplainer:
         read = self._read(image)
         return float(read.norm_ln[i, n]), float(read.coef_ln[i, n])
 
+    def active(self, image: ImageTrace) -> int:
+        """How many of the bundle's neurons are active: ‖φ - b‖ above their own thresholds."""
+        return int((self._read(image).norm_ln > self._threshold_ln).sum())
+
     def effects(self, image: ImageTrace, address: str | Neuron, prompt: str) -> Effects:
         """One neuron's direct, second-order and indirect effect on a prompt's cosine, and the second by later head."""
         i, n = self.table.at(address)
