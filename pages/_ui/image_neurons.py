@@ -114,7 +114,8 @@ def _concepts(live: Any, shown: Shown) -> Any:
     )  # fmt: skip
     st.caption(
         plain(
-            f"A text's weight: over the {count(live.active(shown.trace), 'neuron')} active here, the text's coefficient in the neuron's decomposition times "
+            f"A text's weight: over the {count(live.active(shown.trace), 'neuron')} active here, the "
+            "text's coefficient in the neuron's decomposition times "
             "the length of its effect, signed by the side of its direction. No prompt is asked, and no text is "
             "compared with the image."
         )
