@@ -10,6 +10,7 @@ from pages._ui import (
     figures,
     heads_images,
     heads_maps,
+    heads_neurons,
     heads_relabel,
     heads_steps,
     heads_texts,
@@ -71,9 +72,9 @@ def main() -> None:
     left, right = steps.halves()
     with left:
         heads_texts.draw(chosen, answer, baseline, pick)
-    drawn: dict[str, object] = {}
+        drawn: dict[str, object] = heads_neurons.draw(opened, answer.summary.address)
     with right, states.calm():  # an image that cannot be shown costs its part of the page only
-        drawn = _images(opened, chosen, answer, baseline, pick)
+        drawn |= _images(opened, chosen, answer, baseline, pick)
     figures.page_data(lambda: _data(opened, chosen, answer, baseline, pick) | drawn, "head")
 
 

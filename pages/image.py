@@ -9,6 +9,7 @@ from pages._ui import (
     figures,
     grid,
     image_choose,
+    image_neurons,
     image_prompts,
     image_sections,
     image_source,
@@ -69,6 +70,8 @@ def main() -> None:
                 answer: Any = image_sections.similar(source, source.image, chosen)
             elif view.tab == "similar" and shown is not None:
                 answer = image_sections.similar(source, shown.trace.unit_o, chosen)
+            elif view.tab == "neurons" and (shown is not None or opened.store.neurons is None):
+                answer = image_neurons.neurons(opened, shown, chosen, prompts)
             elif shown is not None:
                 answer = getattr(image_sections, view.tab)(shown, chosen, prompts)
             else:

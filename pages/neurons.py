@@ -9,6 +9,7 @@ from pages._ui import (
     neurons_effects,
     neurons_images,
     neurons_maps,
+    neurons_none,
     neurons_relabel,
     neurons_steps,
     neurons_table,
@@ -28,7 +29,7 @@ def main() -> None:
     table = opened.store.neurons
     if table is None:
         st.title("Neurons")
-        none(opened)
+        neurons_none.draw(opened)
         return
     chosen = neurons_view.read(opened.store, table)
     rows = neurons_table.matching(table.columns(), chosen.view)
@@ -68,22 +69,3 @@ def _tab(opened: Opened, chosen: Chosen[NeuronsView]) -> dict[str, Any]:
     neurons_maps.controls(chosen)
     tabs = {"ends": neurons_images.ends, "intervals": neurons_images.intervals, "measures": neurons_images.measures}
     return (tabs | {"concepts": neurons_images.concepts})[tab](opened, chosen)
-
-
-def none(opened: Opened) -> None:
-    """Instead of the page: why this bundle has no neurons, and the command that makes one that has."""
-    facts = opened.store.facts()
-    if facts.tower == "resnet":
-        states.empty(
-            "A ResNet has no neurons of this kind",
-            "This page is about the neurons of a transformer's MLPs, and a ResNet has none: its attention pool is the "
-            "only attention there is. Its heads are on the Heads page. For neurons, make a bundle of a ViT:",
-        )
-    else:
-        states.empty(
-            "This bundle was made without neurons",
-            "Its MLP neurons were not analysed: it was made with `--neuron-layers none`, with `--layernorm equal`, or "
-            "before Unitscope knew neurons. Without these options a run analyses the three layers that write most "
-            "through later attention:",
-        )
-    st.code(states.MAKE_OWN, language="bash")

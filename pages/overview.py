@@ -11,6 +11,7 @@ from pages._ui import (
     overview_accuracy,
     overview_entry,
     overview_grid,
+    overview_neurons,
     overview_table,
     resources,
     selection,
@@ -46,10 +47,11 @@ def main() -> None:
     overview_entry.cards(opened, shown)
     with st.expander("How these were picked"):
         st.caption(overview_entry.RULE)
+    neurons = overview_neurons.draw(opened)
     overview_table.draw(opened, facts)
     st.subheader("Zero-shot accuracy")
     overview_accuracy.draw(facts, opened.store.ablations())
-    figures.page_data(lambda: data(opened, facts, chosen.view, shown), "overview")
+    figures.page_data(lambda: data(opened, facts, chosen.view, shown, neurons), "overview")
 
 
 def introduction(opened: Opened, facts: Facts, chosen: selection.Chosen[OverviewView]) -> None:
@@ -102,8 +104,10 @@ def heads(opened: Opened, titles: dict[str, str], chosen: selection.Chosen[Overv
     overview_grid.draw(found, opened.store.heads())
 
 
-def data(opened: Opened, facts: Facts, view: OverviewView, shown: tuple[Entry, ...]) -> dict[str, object]:
+def data(
+    opened: Opened, facts: Facts, view: OverviewView, shown: tuple[Entry, ...], neurons: tuple[str, ...]
+) -> dict[str, object]:
     """Everything above, as plain values."""
     return {"view": view, "facts": asdict(facts), "grid": overview_grid.grid(opened, view.measure),
             "heads": opened.store.heads(), "sample": opened.store.random(view.sample, PICTURES), "entries": shown,
-            "ablations": opened.store.ablations(), "parts": opened.store.parts()}  # fmt: skip
+            "neurons": neurons, "ablations": opened.store.ablations(), "parts": opened.store.parts()}  # fmt: skip

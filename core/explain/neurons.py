@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from core.errors import InputError
@@ -84,17 +85,36 @@ class NeuronExplainer:
     def activation_map(self, image: ImageTrace, address: str | Neuron) -> ActivationMap:
         """Where a neuron is active."""
         i, n = self.table.at(address)
-        p_t = self._activations(image, self.table.layers[i], n)
-        rows, columns = self.explainer.model.tower.grid
-        return ActivationMap(
-            str(Neuron(self.table.layers[i], n)), p_t[1:].reshape(rows, columns), float(p_t[0]), float(p_t.mean())
-        )
+        layer = self.table.layers[i]
+        return self._map(layer, n, _numpy(self._read(image).trace.neurons[layer][0, :, n]))
+
+    def look(
+        self, pictures: Sequence[Image.Image], address: str | Neuron
+    ) -> tuple[tuple[ActivationMap, np.ndarray], ...]:
+        """Where a neuron is active in each of some RGB images, and their unit representations (o,): one forward pass
+        for all of them, of which nothing is kept."""
+        i, n = self.table.at(address)
+        model, layer = self.explainer.model, self.table.layers[i]
+        pixels_bchw = torch.stack([model.transform(picture) for picture in pictures])
+
+        def compute() -> tuple[np.ndarray, np.ndarray]:
+            tower, device = self.explainer.model.tower, self.explainer.model.device  # it may have moved
+            trace = tower.trace(pixels_bchw.to(device), (), neurons=(layer,))
+            unit_bo = trace.representation_bo / trace.norm_b[:, None]
+            return _numpy(trace.neurons[layer][..., n]), _numpy(unit_bo)
+
+        p_bt, unit_bo = self.explainer.run(compute)
+        return tuple((self._map(layer, n, p_t), unit_o) for p_t, unit_o in zip(p_bt, unit_bo, strict=True))
 
     def scores(self, image: ImageTrace, address: str | Neuron) -> tuple[float, float]:
         """‖φ - b‖ and coefficient x of a neuron in an image."""
         i, n = self.table.at(address)
         read = self._read(image)
         return float(read.norm_ln[i, n]), float(read.coef_ln[i, n])
+
+    def active(self, image: ImageTrace) -> int:
+        """How many of the bundle's neurons are active: ‖φ - b‖ above their own thresholds."""
+        return int((self._read(image).norm_ln > self._threshold_ln).sum())
 
     def effects(self, image: ImageTrace, address: str | Neuron, prompt: str) -> Effects:
         """One neuron's direct, second-order and indirect effect on a prompt's cosine, and the second by later head."""
@@ -222,19 +242,9 @@ class NeuronExplainer:
 
         return self.explainer.run(compute)
 
-    def _activations(self, image: ImageTrace, layer: int, n: int) -> np.ndarray:
-        """One neuron at every token, (t,): without its effects, which cost several times as much, where they are not
-        known already."""
-
-        def compute() -> np.ndarray:
-            tower, device = self.explainer.model.tower, self.explainer.model.device
-            if image.key in self._images:
-                trace = self._images[image.key].trace
-            else:
-                trace = tower.trace(torch.from_numpy(image.pixels)[None].to(device), (), neurons=(layer,))
-            return _numpy(trace.neurons[layer][0, :, n])
-
-        return self.explainer.run(compute)
+    def _map(self, layer: int, n: int, p_t: np.ndarray) -> ActivationMap:
+        rows, columns = self.explainer.model.tower.grid
+        return ActivationMap(str(Neuron(layer, n)), p_t[1:].reshape(rows, columns), float(p_t[0]), float(p_t.mean()))
 
     def _activation(self, read: _Read) -> np.ndarray:
         return np.stack([_numpy(read.trace.neurons[layer][0].amax(0)) for layer in self.table.layers])

@@ -28,7 +28,11 @@ def controls(chosen: Chosen[Any]) -> None:
 
 def over(opened: Opened, view: Any, text: str, hits: Sequence[Hit]) -> Overlays:
     """The heatmaps of these images, with a word on what they are."""
-    make = lambda image: _map(opened.name, opened.stamp, str(view.head), view.map, text, image, opened)
+
+    def make(ids: Sequence[int]) -> dict[int, Map]:
+        made = {i: _map(opened.name, opened.stamp, str(view.head), view.map, text, i, opened) for i in ids}
+        return {image: found for image, found in made.items() if found is not None}
+
     return overlays.over(opened, view, hits, make, "in units of the cosine")
 
 

@@ -12,13 +12,15 @@ TABS = {
     "budget": "Budget",
     "heads": "Heads",
     "tokens": "Tokens",
+    "neurons": "Neurons",
     "similar": "Similar",
 }
 
 
 @dataclass(frozen=True)
 class ImageView:
-    """`text` and `against` are the prompts explained; `own`: each head's heatmap on its own scale."""
+    """`text` and `against` are the prompts explained; `own`: each head's or neuron's heatmap on its own scale; `by`:
+    what neurons are ranked by."""
 
     image: int | None = None
     upload: str | None = None
@@ -32,6 +34,7 @@ class ImageView:
     opacity: int = 80
     own: bool = False
     head: str | None = None
+    by: str = "norm"
 
 
 def read(store: Store) -> Chosen[ImageView]:
@@ -51,4 +54,5 @@ def read(store: Store) -> Chosen[ImageView]:
         opacity=selection.one_of(*range(10, 101, 10)),
         own=selection.flag,
         head=selection.one_of(*(head.address for head in store.heads())),
+        by=selection.one_of("norm", "prompt"),
     )

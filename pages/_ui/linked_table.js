@@ -9,8 +9,10 @@ function made(tag, text = "", attributes = {}) {
 function line(row, columns) {
   const tr = made("tr");
   for (const [at, column] of columns.entries()) {
-    const td = made("td", at ? row.shown[at] : "", column.number ? { class: "number" } : {});
-    if (!at) td.append(row.href ? made("a", row.shown[0], { href: row.href, "data-inside": "" }) : row.shown[0]);
+    const td = made("td", at && !Array.isArray(row.shown[at]) ? row.shown[at] : "", column.number ? { class: "number" } : {});
+    if (Array.isArray(row.shown[at])) {
+      td.replaceChildren(...row.shown[at].flatMap(([text, href]) => [made("a", text, { href, "data-inside": "" }), " "]));
+    } else if (!at) td.append(row.href ? made("a", row.shown[0], { href: row.href, "data-inside": "" }) : row.shown[0]);
     tr.append(td);
   }
   return tr;

@@ -93,10 +93,11 @@ def controls(chosen: Chosen[Any], kinds: Mapping[str, str], label: str, told: st
 
 
 def over(
-    opened: Opened, view: Any, hits: Sequence[Hit], make: Callable[[int], Map | None], unit: str,
-    ends: tuple[str, str] = TOWARD,
+    opened: Opened, view: Any, hits: Sequence[Hit], make: Callable[[Sequence[int]], Mapping[int, Map]], unit: str,
+    ends: tuple[str, str] = TOWARD, at_once: int = 1,
 ) -> Overlays:  # fmt: skip
-    """The heatmaps of these images, each made by `make` (which keeps them), with a word on what they are: `unit`."""
+    """The heatmaps of these images, made by `make` (which keeps them) for `at_once` images at a time, with a word on
+    what they are: `unit`. Images without one are left out."""
     if view.map == "off" or not hits:
         return Overlays()
     ids = list(dict.fromkeys(hit.image_id for hit in hits if hit.image_id >= 0))
@@ -105,11 +106,10 @@ def over(
         resources.explainer(opened)
         place = st.empty()
         bar = place.progress(0.0, text="Heatmaps")
-        for n, image in enumerate(ids):
-            found = make(image)
-            if found is not None:
-                maps[image] = found
-            bar.progress((n + 1) / len(ids), text=f"Heatmaps: {n + 1} of {len(ids)}")
+        for n in range(0, len(ids), at_once):
+            maps |= make(ids[n : n + at_once])
+            done = min(n + at_once, len(ids))
+            bar.progress(done / len(ids), text=f"Heatmaps: {done} of {len(ids)}")
         place.empty()
     if not maps:
         return Overlays()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.store import HeadSummary
+from core.store import HeadSummary, Hit
 from pages._ui import grid, links, selection
 from pages._ui.resources import Opened
 from pages._ui.words import plain
@@ -75,24 +75,26 @@ def cards(opened: Opened, shown: Sequence[Entry]) -> None:
 
 def _card(opened: Opened, entry: Entry) -> None:
     head = entry.head
-    st.markdown(f"**{head.address}** · {plain(head.label) or 'no texts'}")
-    st.caption(plain(entry.why))
-    if head.texts:
-        hits = opened.store.ends(head.address, 0, 3).plus
+    hits = opened.store.ends(head.address, 0, 3).plus if head.texts else ()
+    card(opened, head.address, head.label, entry.why, hits, target("heads", "Heads"), "head")
+
+
+def card(opened: Opened, address: str, label: str, why: str, hits: Sequence[Hit], page: "st.Page", field: str) -> None:
+    """A unit's address, label, why it is here, three pictures, and the way to its page."""
+    st.markdown(f"**{address}** · {plain(label) or 'no texts'}")
+    st.caption(plain(why))
+    if hits:
         grid.images(
             opened,
             [hit.image_id for hit in hits],
             alts=[f"image {hit.image_id}, score {hit.score:.3f}" for hit in hits],
-            key=f"entry-{head.address}",
+            key=f"entry-{address}",
             size=80,
-            label=f"Images of {head.address}",
+            label=f"Images of {address}",
             href=image_link,
         )
     else:
         st.caption("What it writes does not vary, so it has no texts and no pictures.")
     st.page_link(
-        target("heads", "Heads"),
-        label=f"Open {head.address}",
-        icon=":material/arrow_forward:",
-        query_params=selection.query(head=head.address),
+        page, label=f"Open {address}", icon=":material/arrow_forward:", query_params=selection.query(**{field: address})
     )

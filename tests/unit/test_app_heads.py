@@ -192,7 +192,7 @@ def test_a_bad_link_gets_a_sentence(store: Store, query: dict[str, str], says: s
 def test_an_image_in_quarantine_costs_only_its_part(store: Store) -> None:
     app = run(tab="alike", image=str(bundle_maker.QUARANTINED[0]))
     assert not app.exception and "could not be used" in texts(app)
-    assert len(app.get("download_button")) == 2  # the texts' table and the page's data
+    assert len(app.get("download_button")) == 3  # the texts, the neurons and the page's data
 
 
 # --- relabelling ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,36 @@
+"""The neurons that write through a head, where the bundle has neurons."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages._ui import linked_table, links
+from pages._ui.resources import Opened
+
+SHOWN = 12
+
+
+def draw(opened: Opened, address: str) -> dict[str, Any]:
+    """The section; returns what it drew."""
+    if opened.store.neurons is None:
+        return {}
+    found = opened.store.neurons.through(address, SHOWN)
+    st.subheader("Neurons that write through it", anchor=False)
+    if not found:
+        st.caption("None: no layer below this head is among those whose neurons were analysed.")
+        return {"neurons": found}
+    st.caption(
+        f"Share: how much of the variance of the neuron's coefficient goes through this head. In the order of that "
+        f"share of the neuron's strength; {opened.store.neurons.population}."
+    )
+    rows = pd.DataFrame(
+        [[each.address, each.label, each.share, each.carried] for each in found],
+        columns=["neuron", "label", "share", "carries"],
+    )
+    linked_table.draw(
+        rows, f"neurons-of-{address.replace('.', '-')}", "Neurons that write through this head",
+        lambda row: links.href("neurons", neuron=row["neuron"]), height="20rem",
+        formats={"share": "{:.0%}", "carries": "{:.4f}"},
+    )  # fmt: skip
+    return {"neurons": found}
