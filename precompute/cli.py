@@ -1,4 +1,4 @@
-"""`python -m precompute {estimate,run,merge,verify,demo}`: from a folder of images to a bundle."""
+"""`python -m precompute {estimate,run,merge,verify,characterise,demo}`: from a folder of images to a bundle."""
 
 import argparse
 import sys
@@ -117,6 +117,13 @@ def _show(bar: tqdm, done: int, total: int, what: str) -> None:
     bar.set_postfix_str(what)
 
 
+def _characterise(arguments: argparse.Namespace) -> int:
+    from precompute.characterise_command import characterise_bundle
+
+    characterise_bundle(arguments)
+    return 0
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from core.models.load import demo_models
 
@@ -154,4 +161,11 @@ def _prepare(arguments: argparse.Namespace):  # type: ignore[no-untyped-def] # t
     return plan, model, manifest
 
 
-COMMANDS = {"estimate": _estimate, "run": _run, "merge": _merge, "verify": _verify, "demo": _demo}
+COMMANDS = {
+    "estimate": _estimate,
+    "run": _run,
+    "merge": _merge,
+    "verify": _verify,
+    "characterise": _characterise,
+    "demo": _demo,
+}
