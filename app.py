@@ -6,7 +6,7 @@ the first visitor of a page's address, before it has seen st.navigation, and pas
 
 import streamlit as st
 
-from pages import about, heads, image, neurons, overview
+from pages import about, characterise, heads, image, neurons, overview
 from pages._ui import access, footer, keys, links, resources, selection, states
 
 PAGES = {
@@ -16,6 +16,9 @@ PAGES = {
     "heads": st.Page(heads.main, title="Heads", icon=":material/center_focus_strong:", url_path="heads"),
     "neurons": st.Page(neurons.main, title="Neurons", icon=":material/hub:", url_path="neurons"),
     "image": st.Page(image.main, title="Image", icon=":material/image:", url_path="image"),
+    "characterise": st.Page(
+        characterise.main, title="Characterise", icon=":material/bar_chart:", url_path="characterise"
+    ),
     "about": st.Page(about.main, title="About", icon=":material/menu_book:", url_path="about"),
 }
 

@@ -59,7 +59,7 @@ def resources(arguments: argparse.Namespace) -> Resources:
     torch.set_num_threads(arguments.torch_threads or os.cpu_count() or 1)
     return Resources(
         jobs=getattr(arguments, "jobs", 1),
-        threads=arguments.decode_threads,
+        threads=getattr(arguments, "decode_threads", 1),
         part=getattr(arguments, "shards", None),
         progress=not arguments.quiet,
     )
@@ -75,7 +75,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentParser:
     """The parser; each command's function is found by its name, under `command`."""
     parser = argparse.ArgumentParser(prog="python -m precompute", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="{estimate,run,merge,verify,segment,demo}")
+    commands = parser.add_subparsers(required=True, metavar="{estimate,run,merge,verify,segment,characterise,demo}")
 
     for name, text in (
         ("estimate", "say what a run will need: images, disk, memory, time"),
@@ -104,6 +104,7 @@ def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentPa
     verify.add_argument("--quiet", action="store_true", help="no progress bar")
 
     _add_segment(commands, commands_by_name["segment"])
+    _add_characterise(commands, commands_by_name["characterise"])
 
     demo = commands.add_parser("demo", help="make the demo world's bundles")
     demo.set_defaults(command=commands_by_name["demo"])
@@ -138,6 +139,28 @@ def _add_segment(commands: Any, command: Command) -> None:
     parser.add_argument("--batch", type=_positive, default=16, help="images of one class a forward pass")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a file too")
     _add_resources(parser)
+
+
+def _add_characterise(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", command: Command) -> None:
+    text = "zero-shot accuracy when neurons' second-order effects are ablated, or rebuilt from texts of any pool"
+    parser = commands.add_parser("characterise", help=text, description=text, formatter_class=_Help)
+    parser.set_defaults(command=command)
+    parser.add_argument("bundle", type=Path, help="a finished bundle with classes and neurons")
+    parser.add_argument(
+        "--pools",
+        type=_words,
+        default="bundle",
+        help="text pools, with commas between: bundle (its own, which needs no model), general, english, or files",
+    )
+    parser.add_argument(
+        "--texts", type=_counts, default="1,2,4,8,16,32,64,128", help="numbers of texts that a neuron is rebuilt from"
+    )
+    parser.add_argument("--csv", type=Path, help="also write the table to this file")
+    parser.add_argument("--model", help="where the model of the bundle is, if its folder was moved")
+    parser.add_argument("--pretrained", help="where its weights file is, if it was made from one")
+    parser.add_argument("--device", default="auto", choices=DEVICES)
+    parser.add_argument("--torch-threads", type=_positive, help="default: all cores")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -205,6 +228,17 @@ def _layers(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a list of layers such as 8-11 or 3,5,11")
         layers += range(int(match[1]), int(match[2] or match[1]) + 1)
     return tuple(layers)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} names no pool")
+    return found
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(sorted({_positive(word.strip()) for word in text.split(",")}))
 
 
 def _neuron_layers(text: str) -> tuple[int, ...]:

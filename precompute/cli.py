@@ -1,4 +1,4 @@
-"""`python -m precompute {estimate,run,merge,verify,segment,demo}`: from a folder of images to a bundle."""
+"""`python -m precompute {estimate,run,merge,verify,segment,characterise,demo}`: from a folder of images to a bundle."""
 
 import argparse
 import sys
@@ -123,6 +123,13 @@ def _segment(arguments: argparse.Namespace) -> int:
     return segment(arguments)
 
 
+def _characterise(arguments: argparse.Namespace) -> int:
+    from precompute.characterise_command import characterise_bundle
+
+    characterise_bundle(arguments)
+    return 0
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from core.models.load import demo_models
 
@@ -160,4 +167,12 @@ def _prepare(arguments: argparse.Namespace):  # type: ignore[no-untyped-def] # t
     return plan, model, manifest
 
 
-COMMANDS = {"estimate": _estimate, "run": _run, "merge": _merge, "verify": _verify, "segment": _segment, "demo": _demo}
+COMMANDS = {
+    "estimate": _estimate,
+    "run": _run,
+    "merge": _merge,
+    "verify": _verify,
+    "segment": _segment,
+    "characterise": _characterise,
+    "demo": _demo,
+}

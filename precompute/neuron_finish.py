@@ -18,6 +18,7 @@ from core.methods.sparse_text import AtomScaling, pursue, text_atoms
 from core.models.load import LoadedModel
 from core.stats.topk import TopK
 from precompute.config import QUANTILES
+from precompute.neuron_totals import totals
 from precompute.neurons import MEASURES, MeasuredNeurons, lenses
 from precompute.plan import Plan
 
@@ -72,6 +73,7 @@ class _Layer:
         self.norm_ni = np.zeros((n, images), np.float32)
         self.coef_ni = np.zeros((n, images), np.float32)
         self.share_nm = np.zeros((n, len(lens.pairs)))
+        self.threshold_n = np.zeros(n, np.float32)
         self.principal: Principal
 
     def chunks(self) -> list[slice]:
@@ -105,6 +107,12 @@ class _Layer:
             covariance_nm = np.einsum("nim,ni->nm", read_nim, x_ni, optimize=True) / max(1, x_ni.shape[1])
             self.share_nm[part] = covariance_nm / np.where(total_n > 0, total_n, np.inf)[:, None]
             seen(len(s_nim))
+        self.threshold_n = np.quantile(self.norm_ni, ACTIVE, axis=1).astype(np.float32)
+
+    @property
+    def active_ni(self) -> np.ndarray:
+        """Where each neuron is active."""
+        return self.norm_ni > self.threshold_n[:, None]
 
     def padded(self, x_nm: np.ndarray) -> np.ndarray:
         """Columns of the axis later_head: zeros for heads that are not later than this layer."""
@@ -132,8 +140,9 @@ class _Arrays:
         scale_n = norm_ni.max(1)
         divisor_n = np.where(scale_n > 0, scale_n, 1)[:, None]
         self.norm[i], self.coef[i] = norm_ni / divisor_n, coef_ni / divisor_n
-        threshold_n = np.quantile(norm_ni, ACTIVE, axis=1).astype(np.float32)
-        self.active.append(np.argwhere((norm_ni > threshold_n[:, None]).T) + np.array([0, i * lens.neurons]))
+        active_ni = layer.active_ni
+        self.active.append(np.argwhere(active_ni.T) + np.array([0, i * lens.neurons]))
+        total_io, active_io = totals(lens, layer.measured, mean, active_ni)
         square = lambda x_ni: (x_ni.astype(np.float64) ** 2).sum(1)
         all_n = square(norm_ni)
         mean_y = np.einsum("nm,ncm->nc", mean, lens.reduce_ncm.cpu().numpy().astype(np.float64), optimize=True)
@@ -150,7 +159,9 @@ class _Arrays:
             "activation_mean": activation,
             "explained": layer.principal.explained_n.cpu().numpy().astype(np.float64),
             "explained_all": square(coef_ni) / np.where(all_n > 0, all_n, np.inf),
-            "threshold": threshold_n,
+            "threshold": layer.threshold_n,
+            "total": total_io,
+            "total_active": active_io,
             "share_above": (norm_ni > np.quantile(norm_ni, ACTIVE)).mean(1),
             "later_share": layer.padded(layer.share_nm).astype(np.float32),
             "concepts": self._concepts(layer, units, chance),

@@ -9,7 +9,7 @@ Half precision with a fixed factor: s is an average of activations over σρ, of
 about 1), so that without the factor the small ones would be subnormal. Rounding is then 2⁻¹¹ of each number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,6 +111,14 @@ class MeasuredNeurons:
             np.concatenate([part[neurons] for part in self._maps[layer, kind]], axis=1) for kind in ("s", "a")
         )
         return Block(scalars.astype(np.float32) / np.float32(FACTOR), kept)
+
+    def shards(self, layer: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """All neurons of one layer, some images at a time: positions in `image_ids`, and s · FACTOR (n, i, m) fp16 as
+        it lies on disk."""
+        start = 0
+        for part_nim in self._maps[layer, "s"]:
+            yield slice(start, start + part_nim.shape[1]), part_nim
+            start += part_nim.shape[1]
 
 
 def _path(plan: Plan, shard: int, layer: int, kind: str) -> Path:

@@ -25,6 +25,7 @@ from core.methods.first_order import FirstOrder
 from core.models.load import LoadedModel, load_model
 from core.text.embed import embed_pool
 from core.text.pools import load_pool
+from precompute.characterise import Unfinished, write_characterisation
 from precompute.config import ModelChoice, Resources
 from precompute.finish import write_classes, write_indexes, write_manifest, write_parts
 from precompute.label import label_heads
@@ -107,6 +108,9 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
             write_indexes(plan, writer, texts_wo, basis_lhoc, seen)
         with _bar(0, "classes", "prompt", resources) as seen:
             zero_shot = write_classes(plan, writer, model, resources.cache, _steps(seen))
+        if zero_shot is not None and plan.neuron_layers:
+            with _bar(len(plan.neuron_layers), "character", "layer", resources) as seen:
+                write_characterisation(Unfinished(plan.folder), writer, pool.name, plan.neuron_layers, seen)
         write_manifest(plan, writer, model, pool, statistics, zero_shot, neuron_axes)
     clean_up(plan)  # only now: until bundle.json stands, everything can be made again
     return plan.folder

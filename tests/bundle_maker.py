@@ -13,10 +13,11 @@ from core.bundle.write import BundleWriter
 SIZES = {"image": 40, "layer": 2, "head": 2, "coord": 4, "out": 16, "text": 12, "pick": 3, "end": 2, "rank": 5}
 SIZES |= {"quantile": 3, "part": 4, "class": 2}
 SIZES |= {"neuron_layer": 2, "neuron": 6, "neuron_image": 30, "neuron_list": len(schema.LISTS), "neuron_rank": 4}
-SIZES |= {"neuron_token": 5, "later_head": 4, "atom": 3, "active": 7, "active_offset": 31}
+SIZES |= {"neuron_token": 5, "later_head": 4, "atom": 3, "active": 12, "active_offset": 31}
 AXES: dict[str, Any] = SIZES | {"layer": [2, 3], "end": ["+", "-"], "quantile": [0.05, 0.5, 0.95]}
 AXES |= {"neuron_layer": [1, 2], "neuron_list": list(schema.LISTS), "later_head": ["L2.H0", "L2.H1", "L3.H0", "L3.H1"]}
 QUARANTINED = (7, 31)
+CHARACTER = ("all", "large norm", "small norm", "first component")
 
 
 def facts() -> dict[str, Any]:
@@ -94,10 +95,15 @@ def _neurons(made: dict[str, np.ndarray], ok: np.ndarray, rng: np.random.Generat
     top = rng.choice(ids, scores.shape)
     scores[..., -1], top[..., -1] = np.nan, -1
     text_index = rng.integers(0, SIZES["text"], made["neuron_text_index"].shape)
-    counts = np.zeros(SIZES["neuron_image"], int)
-    counts[: SIZES["active"]] = 1
+    threshold = np.quantile(norm * scale[..., None], 0.98, axis=-1)
+    large = norm * scale[..., None] > threshold[..., None]
+    image, unit = np.nonzero(large.reshape(-1, SIZES["neuron_image"]).T)
+    x = coef * scale[..., None]
     return {
         "neuron_image_ids": ids,
+        "neuron_total": np.einsum("lni,lno->lio", x, direction),
+        "neuron_total_active": np.einsum("lni,lno->lio", x * large, direction),
+        "neuron_threshold": threshold,
         "neuron_direction": direction,
         "neuron_coef": coef,
         "neuron_norm": norm,
@@ -109,8 +115,8 @@ def _neurons(made: dict[str, np.ndarray], ok: np.ndarray, rng: np.random.Generat
         "neuron_top_scores": scores,
         "neuron_text_index": text_index,
         "neuron_text_error": -np.sort(-np.abs(made["neuron_text_error"]), axis=-1),
-        "neuron_active_units": rng.integers(0, 12, SIZES["active"]),
-        "neuron_active_offsets": np.append(0, np.cumsum(counts)),
+        "neuron_active_units": unit,
+        "neuron_active_offsets": np.append(0, np.cumsum(np.bincount(image, minlength=SIZES["neuron_image"]))),
     }
 
 
@@ -136,9 +142,17 @@ def tables() -> dict[str, pa.Table]:
     classes = {"class": ["class0", "class1"], "name": ["cat", "dog"], "count": [20, 18], "accuracy": [0.5, None]}
     ablation = {"kind": ["none", "mlps", "attention"], "layer": [None, None, 0], "top1": [0.5, 0.4, 0.3]}
     ablation |= {"images": [38] * 3}
+    character = {
+        "kind": ["none", *CHARACTER, *CHARACTER, "texts", "texts"],
+        "layer": [None, *[1] * 4, *[None] * 4, 1, None],
+        "texts": [None] * 9 + [2, 2],
+        "pool": [None] * 9 + ["<b>words</b>"] * 2,
+        "top1": [0.75, 0.5, 0.625, 0.6875, 0.7, 0.4, 0.6, 0.65, 0.72, 0.55, 0.45],
+        "images": [28] * 11,
+    }
     pool = {"text": [f"text {i}" for i in range(SIZES["text"])]}
     named = {"images": images, "quarantine": quarantine, "parts": parts, "pool": pool, "classes": classes}
-    named |= {"ablation": ablation}
+    named |= {"ablation": ablation, "characterisation": character}
     return {name: pa.table({k: pa.array(v) for k, v in columns.items()}) for name, columns in named.items()}
 
 

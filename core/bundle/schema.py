@@ -115,6 +115,16 @@ TABLES = (
                "images"),
         Column("images", "int64", "images it is over: ok ones with a class, at most 10,000 spread evenly"),
     ), "zero-shot accuracy under mean-ablation; only with classes, and not for an attention pool", optional=True),
+    TableSpec("characterisation", "characterisation.parquet", (
+        Column("kind", "string", '"none"; "all", "large norm" or "small norm": second-order effects that are replaced '
+               'by their means (of all neurons, of those active in the image, of the others); "first component": '
+               'replaced by x r and the mean; "texts": with r replaced by its projection on texts, of norm one'),
+        Column("layer", "int32", "layer of the neurons; null for all analysed layers together, and for none"),
+        Column("texts", "int32", 'texts a neuron; null where kind is not "texts"'),
+        Column("pool", "string", "name of the pool they are from; null likewise"),
+        Column("top1", "float64", "zero-shot top-1 accuracy then"),
+        Column("images", "int64", "images it is over: measured ones with a class"),
+    ), "what second-order effects are worth; only with classes and neurons", optional=True),
 )  # fmt: skip
 
 INDEXES = (

@@ -8,6 +8,7 @@ from core.bundle import schema
 from core.bundle.read import Bundle
 
 _FP16_STEP = 2.0**-11
+_FP16_LEAST = 2.0**-24  # the smallest step between half-precision numbers
 _FP32_STEP = 2.0**-24
 
 
@@ -18,7 +19,7 @@ def neuron_problems(bundle: Bundle) -> Iterator[str]:
     if there and there != names:
         yield f"neurons/ lacks {schema.ARRAY[min(names - there)].path}: neurons are there whole or not at all."
     elif there:
-        for check in (_images, _directions, _images_by_neuron, _lists, _texts, _active):
+        for check in (_images, _directions, _images_by_neuron, _totals, _lists, _texts, _active):
             yield from check(bundle)
 
 
@@ -56,6 +57,32 @@ def _images_by_neuron(bundle: Bundle) -> Iterator[str]:
             yield f"neurons/coef.npy {where} does not have mean zero."
         elif (np.abs(x.std(1) * scale[layer] - std[layer]) > 2 * _FP16_STEP * scale[layer]).any():
             yield f"neurons/coef_std.npy {where} is not the deviation of neurons/coef.npy."
+
+
+def _totals(bundle: Bundle) -> Iterator[str]:
+    """Sums over neurons have mean zero, and no sum is longer than its summands together."""
+    total, active, norm = (bundle.array(f"neuron_{name}") for name in ("total", "total_active", "norm"))
+    scale, threshold = np.asarray(bundle.array("neuron_scale")), np.asarray(bundle.array("neuron_threshold"))
+    for layer in range(total.shape[0]):
+        where = f"at layer {(bundle.axes['neuron_layer'].labels or range(len(total)))[layer]}"
+        all_io, active_io = np.asarray(total[layer], np.float64), np.asarray(active[layer], np.float64)
+        size_ni = np.asarray(norm[layer], np.float32) * scale[layer][:, None]
+        # a norm just below its threshold may be stored as one above
+        large_ni = size_ni >= threshold[layer][:, None] * (1 - 2 * _FP16_STEP)
+        reach_i = np.linalg.norm(all_io, axis=1), np.linalg.norm(active_io, axis=1)
+        limit_i = size_ni.sum(0, dtype=np.float64), (size_ni * large_ni).sum(0, dtype=np.float64)
+        if not (np.isfinite(all_io).all() and np.isfinite(active_io).all()):
+            yield f"neurons/total.npy or total_active.npy {where} is not finite."
+        elif all_io.size and (np.abs(all_io.mean(0)) > _FP16_STEP * np.abs(all_io).max() + _FP16_LEAST).any():
+            yield f"neurons/total.npy {where} does not have mean zero."
+        elif any((reach > limit * (1 + 4 * _FP16_STEP) + _slack(all_io)).any()
+                 for reach, limit in zip(reach_i, limit_i, strict=True)):  # fmt: skip
+            yield f"neurons/total.npy or total_active.npy {where} is larger than its neurons' effects together."
+
+
+def _slack(x_io: np.ndarray) -> float:
+    """What numbers too small for a full half-precision mantissa can add to a norm."""
+    return float(_FP16_LEAST * np.sqrt(x_io.shape[1]))
 
 
 def _lists(bundle: Bundle) -> Iterator[str]:

@@ -109,6 +109,12 @@ class SecondOrder:
         index = _index(neurons, self.neurons)
         return torch.einsum("bnm,nmo->bno", s_bnm[:, index], self.directions(neurons))
 
+    def total(self, s_bnm: Tensor, neurons: Sequence[int] | slice = slice(None)) -> Tensor:
+        """Σ φ over some neurons (b, o), from their scalars s (b, n of them, m); with s - s̄ for s, Σ (φ - b). Summed
+        where the heads' values are, so that D is not formed. The pairs' columns alone, all there is under `own`."""
+        value_bmk = torch.einsum("bnm,nmk->bmk", s_bnm, self.value_nmk[_index(neurons, self.neurons)])
+        return torch.einsum("bmk,mok->bo", value_bmk, self._writer_mok)
+
     def pair_norms(self, s_bnm: Tensor) -> Tensor:
         """‖s D‖ of every neuron-head pair, (b, n, m): how much of a neuron each later head carries."""
         m = len(self.pairs)

@@ -3,6 +3,7 @@
 from core.store.answers import (
     Ablation,
     Baseline,
+    Characterised,
     Ends,
     Facts,
     Grid,
@@ -26,6 +27,7 @@ from core.store.store import Store
 __all__ = [
     "Ablation",
     "Baseline",
+    "Characterised",
     "Ends",
     "Facts",
     "Grid",

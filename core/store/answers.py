@@ -259,6 +259,23 @@ class Ablation:
 
 
 @dataclass(frozen=True)
+class Characterised:
+    """Zero-shot top-1 accuracy over `images` when the second-order effects of neurons are changed (paper N, §4).
+
+    `kind`: "none"; "all", "large norm" or "small norm" of them mean-ablated; "first component" in their stead; "texts",
+    that component along `texts` texts of `pool`. `layer` None: all analysed layers together. `error` binomial.
+    """
+
+    kind: str
+    layer: int | None
+    texts: int | None
+    pool: str | None
+    top1: float
+    error: float
+    images: int
+
+
+@dataclass(frozen=True)
 class ImageInfo:
     """An image of the bundle. `columns` are the manifest's own; width and height in pixels, None where unknown."""
 

@@ -20,6 +20,7 @@ from core.store.images import ImageTable
 from core.store.measures import as_groups, follows
 from core.store.neurons import NeuronTable
 from core.store.scan import Scores, gather, scan, spread_ids
+from core.text.zeroshot import binomial_error
 
 FOLD_ABOVE = 0.95
 """Cosine of two images' representations, less their mean over the bundle, above which they are shown as one. Less the
@@ -72,6 +73,13 @@ class Store:
             return ()
         rows = self.bundle.table("ablation").to_pylist()
         return tuple(a.Ablation(r["kind"], r["layer"], r["top1"], r["images"]) for r in rows)
+
+    def characterisation(self) -> tuple[a.Characterised, ...]:
+        """What second-order effects are worth; empty where it was not computed (no classes, no neurons)."""
+        if not self.bundle.has("characterisation"):
+            return ()
+        rows = self.bundle.table("characterisation").to_pylist()
+        return tuple(a.Characterised(**r, error=binomial_error(r["top1"], r["images"])) for r in rows)
 
     def measures(self) -> dict[str, str]:
         """Names for `grid`, with a title each: the fixed ones, then one for each column that groups or measures."""

@@ -1,8 +1,14 @@
 """Zero-shot classification: an image belongs to the class whose text embedding it is nearest to (CLIP, section 3.1)."""
 
+from math import sqrt
 from typing import TypedDict
 
 import numpy as np
+
+
+def binomial_error(share: float, images: int) -> float:
+    """Standard error √(p (1 - p) / n) of a share p of n images, such as an accuracy; zero for none."""
+    return sqrt(max(0.0, share * (1 - share)) / images) if images else 0.0
 
 
 class ZeroShot(TypedDict):

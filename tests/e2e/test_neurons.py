@@ -10,6 +10,7 @@ from core.bundle.read import Bundle, open_bundle
 from core.bundle.verify import verify
 from core.methods.clusters import chance_distance, concept_clusters
 from tests.e2e.world import ATOMS, LARGEST, TOP, World, assert_same, call, refused
+from tests.reference.plain_characterise import plain_totals
 from tests.reference.plain_neurons import PlainNeurons, plain_neurons
 from tests.reference.plain_sparse_text import plain_atoms, plain_pursuit
 
@@ -77,6 +78,22 @@ def test_norms_and_coefficients(case: Case) -> None:
         np.testing.assert_allclose(case.array("mean_coef")[i], mean_x, atol=atol)
         explained = (x_in**2).sum(0) / (plain.norm_in**2).sum(0)
         np.testing.assert_allclose(case.array("explained_all")[i], explained, atol=LOOSE)
+
+
+def test_sums_over_neurons(case: Case) -> None:
+    for i, plain in enumerate(case.plain):
+        total_io, active_io = plain_totals(plain.phi_ino)
+        # each neuron's s is rounded by itself, so what rounding adds to a sum grows with its summands
+        atol = LOOSE * np.linalg.norm(plain.pair_inmo, axis=-1).sum(-1).max()
+        np.testing.assert_allclose(case.array("total")[i], total_io, atol=atol)
+        found_io = case.array("total_active")[i]
+        same_i = [
+            i
+            for i in range(len(case.ids))
+            if np.abs(found_io[i] - active_io[i]).max() <= atol  # rounding can exchange near ties
+        ]
+        assert len(same_i) >= len(case.ids) - 2
+        assert np.abs(total_io).max() > 20 * atol and np.abs(active_io).max() > 5 * atol
 
 
 def test_quantiles_thresholds_and_shares(case: Case) -> None:

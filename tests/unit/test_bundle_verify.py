@@ -36,7 +36,7 @@ def reseal(folder, **changes):
 def test_a_whole_bundle_has_no_problem_and_progress_reaches_its_end(folder):
     steps: list[tuple[int, int, str]] = []
     report = verify(folder, lambda *step: steps.append(step))
-    assert report.ok and report.problems == () and report.files == 61 and report.size > 10_000
+    assert report.ok and report.problems == () and report.files == 64 and report.size > 10_000
     done, totals = [step[0] for step in steps], {step[1] for step in steps}
     assert done == sorted(done) and len(totals) == 1 and done[-1] == totals.pop()
 
@@ -69,6 +69,13 @@ def _add(name, where, amount):
         array = np.load(folder / name)
         array[where] = ~array[where] if array.dtype == bool else array[where] + np.asarray(amount, array.dtype)
         np.save(folder / name, array)
+
+    return change
+
+
+def _scaled(name, factor):
+    def change(folder):
+        np.save(folder / name, np.load(folder / name) * np.float16(factor))
 
     return change
 
@@ -122,6 +129,11 @@ def _short_index(folder):
         (_add("neurons/coef.npy", (0, 3, 0), np.nan), "is not finite"),
         (_add("neurons/norm.npy", (1, 3), -1), "neurons/coef.npy at layer 2 exceeds neurons/norm.npy"),
         (_add("neurons/coef_std.npy", (1, 3), 0.1), "neurons/coef_std.npy at layer 2 is not the deviation"),
+        (_add("neurons/total.npy", (0, 3, 1), np.nan), "total_active.npy at layer 1 is not finite"),
+        (_add("neurons/total_active.npy", (0, 3, 1), np.inf), "total_active.npy at layer 1 is not finite"),
+        (_add("neurons/total.npy", (1, 3, 1), 0.5), "neurons/total.npy at layer 2 does not have mean zero"),
+        (_scaled("neurons/total.npy", 100), "larger than its neurons' effects together"),
+        (_add("neurons/total_active.npy", (1, 3, 1), 20), "larger than its neurons' effects together"),
         (_add("neurons/top_ids.npy", (1, 3, 0, 0), 100), "neurons/top_ids.npy names images that were not measured"),
         (_add("neurons/top_scores.npy", (1, 3, 0, 1), 9), "neurons/top_scores.npy is not sorted"),
         (_add("neurons/top_scores.npy", (1, 3, 1, 1), -9), "neurons/top_scores.npy is not sorted"),
