@@ -6,7 +6,7 @@ the first visitor of a page's address, before it has seen st.navigation, and pas
 
 import streamlit as st
 
-from pages import about, heads, image, overview
+from pages import about, cues, heads, image, overview
 from pages._ui import access, footer, keys, links, resources, selection, states
 
 PAGES = {
@@ -15,6 +15,7 @@ PAGES = {
     ),
     "heads": st.Page(heads.main, title="Heads", icon=":material/center_focus_strong:", url_path="heads"),
     "image": st.Page(image.main, title="Image", icon=":material/image:", url_path="image"),
+    "cues": st.Page(cues.main, title="Cues", icon=":material/compare_arrows:", url_path="cues"),
     "about": st.Page(about.main, title="About", icon=":material/menu_book:", url_path="about"),
 }
 
