@@ -18,8 +18,9 @@ _NOT_TEXT = ("path", "class")
 
 @dataclass(frozen=True)
 class CueImage:
-    """An image of the first class: `score` the summed weight of the cues that its text mentions (`found`), or, without
-    text, its cosine with the cues. `predicted` the position of the class it is taken for."""
+    """An image of the first class: `score` the summed weight of the cues' words that its text holds (`found`, the
+    heaviest first), or, without text, its cosine with the cues. `predicted` the position of the class it is taken
+    for."""
 
     image_id: int
     score: float
@@ -29,8 +30,8 @@ class CueImage:
 
 @dataclass(frozen=True)
 class CueImages:
-    """`members` of the first class, the ones with cues in `hits`, the largest score first; `by` the columns that were
-    read, or () if cosines decided; `taken` how many of all members are taken for each class."""
+    """`members` of the first class, the half with most cues in `hits`, the largest score first; `by` the columns that
+    were read, or () if cosines decided; `taken` how many of all members are taken for each class."""
 
     hits: tuple[CueImage, ...]
     members: int
@@ -60,9 +61,10 @@ def nearest(store: "Store", text_o: np.ndarray, k: int) -> np.ndarray:
 def occurring(store: "Store", ids: np.ndarray, words: Sequence[CueWord], embeddings_wo: np.ndarray) -> CueImages:
     """Which of the images `ids` (ascending, usable) show the cues.
 
-    Where the manifest has columns of text, an image's score is the weight of the words all of whose content words occur
-    there, and images with none are left out. Otherwise it is the cosine with Σ weight · `embeddings_wo` (the words'
-    embeddings less the pool's mean), and the upper half of the images counts as having the cues.
+    Where the manifest has columns of text, an image's score is the sum over the content words that occur there, a word
+    having the weight of all cues that hold it (a whole cue, such as "a fox and an airplane", hardly ever occurs).
+    Otherwise it is the cosine with Σ weight · `embeddings_wo` (the cues' embeddings less the pool's mean). Images whose
+    score is in the upper half count as having the cues, those without any word never.
     """
     class_n = predicted(store, ids)
     taken = {int(c): int(n) for c, n in zip(*np.unique(class_n, return_counts=True), strict=True)}
@@ -70,17 +72,18 @@ def occurring(store: "Store", ids: np.ndarray, words: Sequence[CueWord], embeddi
     if columns:
         texts = zip(*(store.images.values(name, ids).to_pylist() for name in columns), strict=True)
         said = [content_words(" ".join(str(text) for text in row if text)) for row in texts]
-        wanted = [(word, content_words(word.text)) for word in words]
-        found = [tuple(word for word, needed in wanted if needed and needed <= have) for have in said]
-        score_n = np.array([sum(word.weight for word in each) for each in found])
-        kept = [n for n in range(len(ids)) if found[n]]
-        named = [tuple(word.text for word in each) for each in found]
+        weight: dict[str, float] = {}
+        for cue in words:
+            for word in content_words(cue.text):
+                weight[word] = weight.get(word, 0.0) + cue.weight
+        heaviest = sorted(weight, key=lambda word: (-weight[word], word))
+        named = [tuple(word for word in heaviest if word in have) for have in said]
+        score_n = np.array([sum(weight[word] for word in each) for each in named])
     else:
         direction_o = np.array([word.weight for word in words]) @ np.asarray(embeddings_wo, np.float64)
         direction_o /= max(float(np.linalg.norm(direction_o)), 1e-12)
         score_n = np.asarray(store.bundle.array("representations")[ids], np.float64) @ direction_o
-        kept = list(np.argsort(-score_n, kind="stable")[: (len(ids) + 1) // 2])
         named = [()] * len(ids)
-    kept.sort(key=lambda n: (-score_n[n], n))
+    kept = [n for n in np.argsort(-score_n, kind="stable")[: (len(ids) + 1) // 2] if named[n] or not columns]
     hits = tuple(CueImage(int(ids[n]), float(score_n[n]), named[n], int(class_n[n])) for n in kept)
     return CueImages(hits, len(ids), columns, taken)

@@ -28,13 +28,13 @@ def draw(opened: Opened, finder: CueFinder, sides: tuple[Side, Side], words: tup
     found = occurring(store, ids, words, _directions(finder, words))
     whose = f"of {plain(c1.about, 60)}" if c1.position is not None else f"nearest to “{plain(c1.name, 60)}”"
     st.caption(
-        f"{count(len(found.hits), 'image')} of the {found.members:,} {whose} "
+        f"The {count(len(found.hits), 'image')} of the {found.members:,} {whose} "
         + (
-            f"mention a cue, by the columns {plain(', '.join(found.by), 120)}: all of a cue's words that say something "
-            "must occur there. Most weight first."
+            f"with most of the cues' words in the columns {plain(', '.join(found.by), 120)}: half of them at most, by "
+            "the summed weight of the words that occur."
             if found.by
-            else "are most like the cues: the data set has no column of text, so the upper half by the cosine of image "
-            "and cues is shown."
+            else "that are most like the cues: the data set has no column of text, so this is the upper half by the "
+            "cosine of image and cues."
         )
     )
     _taken(opened, found, sides)
@@ -43,9 +43,7 @@ def draw(opened: Opened, finder: CueFinder, sides: tuple[Side, Side], words: tup
     grid.images(
         opened,
         [hit.image_id for hit in hits],
-        captions=[
-            f"{names[hit.predicted]}\n{hit.found[0] if hit.found else format(hit.score, '+.3f')}" for hit in hits
-        ],
+        captions=[f"{names[hit.predicted]}\n{', '.join(hit.found) or format(hit.score, '+.3f')}" for hit in hits],
         alts=[f"image {hit.image_id}, taken for {names[hit.predicted]}" for hit in hits],
         key="cues-images",
         label="Images with cues",
@@ -54,7 +52,7 @@ def draw(opened: Opened, finder: CueFinder, sides: tuple[Side, Side], words: tup
     if hits:
         st.caption(
             f"{len(hits)} of {len(found.hits):,}; under each, the class it is taken for among the bundle's "
-            f"{len(names):,}, and {'its first cue' if found.by else 'its cosine with the cues'}. From stored "
+            f"{len(names):,}, and {'the words that occur' if found.by else 'its cosine with the cues'}. From stored "
             "representations."
         )
     return found
@@ -66,7 +64,7 @@ def _taken(opened: Opened, found: CueImages, sides: tuple[Side, Side]) -> None:
     having = Counter(hit.predicted for hit in found.hits)
     lacking = Counter(found.taken) - having
     lines = []
-    for told, counts in (("With cues", having), ("Without", lacking)):
+    for told, counts in (("With most cues", having), ("The others", lacking)):
         total = sum(counts.values())
         parts = [
             f"{counts[side.position]:,} taken for {plain(side.about, 60)}"

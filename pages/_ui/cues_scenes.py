@@ -158,7 +158,7 @@ def _bars(chosen: Chosen[Any], made: Mapping[str, Outcome], sides: tuple[Side, S
             x=bounds[method][1], y=METHODS[method], text=f"{hits[method]} of {total}", showarrow=False, xanchor="left",
             xshift=8,
         )  # fmt: skip
-    figure.update_xaxes(range=[0, 1.12], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
+    figure.update_xaxes(range=[0, 1.2 * max(high for _, high in bounds.values())], tickformat=".0%")
     figure.update_yaxes(autorange="reversed")
     figures.show(figure, "cues-scenes", height=70 + 44 * len(made))
     c1, c2 = (plain(side.about, 60) for side in sides)

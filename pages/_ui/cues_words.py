@@ -75,7 +75,7 @@ def neurons(found: Cues, chosen: Chosen[Any]) -> None:
     _mount(key="cues-neurons", data={"label": "Neurons", "columns": columns, "rows": rows})
     st.caption(
         "By the size of the product. The sign of a neuron's direction is a convention: where the product is negative, "
-        "it is the neuron's − end that writes toward the second class, and its texts are meant with opposite signs."
+        "it is the neuron's − end that writes toward the second class, and the texts are those of that end."
     )
 
 

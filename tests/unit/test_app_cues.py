@@ -119,7 +119,7 @@ def test_words_neurons_and_prompt_without_a_model(bundle: Bundle, absent: None, 
     assert all(f"- {word.text}" in app.code[0].value for word in found.words)  # as it is: a code block is no Markdown
     assert "Never show or mention: dog" in app.code[0].value
     assert told[-1]()["cues"] == found and "The model is not here." in texts(app)
-    assert "19 images of cat" not in texts(app) and "of the 19 of cat" in texts(app)
+    assert "of the 20 of cat" in texts(app)
 
 
 def test_scenes_are_counted_with_their_intervals(ready: Model, told: list) -> None:

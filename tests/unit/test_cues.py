@@ -140,13 +140,15 @@ def test_images_with_cues(store: Store) -> None:
     assert (
         ids.tolist() == [i for i in OK if i % 2 == 0] and nearest(store, np.eye(16)[0].astype(np.float32), 5).size == 5
     )
-    words = [CueWord("image 12", 2.0), CueWord("an image of 4", 1.0), CueWord("a photo", 9.0)]
-    found = occurring(store, ids, words, np.zeros((3, 16)))
+    words = [CueWord("12 or 14", 2.0), CueWord("an image of 4", 1.0), CueWord("4, 12", 0.5), CueWord("a photo", 9.0)]
+    found = occurring(store, ids, words, np.zeros((4, 16)))
     assert found.by == ("caption",) and found.members == len(ids)
     assert [(hit.image_id, hit.score, hit.found) for hit in found.hits] == [
-        (12, 2.0, ("image 12",)),
-        (4, 1.0, ("an image of 4",)),
+        (12, 2.5, ("12",)),
+        (14, 2.0, ("14",)),
+        (4, 1.5, ("4",)),
     ]
+    assert len(occurring(store, ids[:3], [CueWord(" ".join(map(str, ids)), 1.0)], np.zeros((1, 16))).hits) == 2  # half
     units = store.bundle.array("representations")[ids].astype(np.float32)
     expected = (units @ store.bundle.array("class_embeddings").T).argmax(1)
     assert predicted(store, ids).tolist() == expected.tolist()
