@@ -89,10 +89,10 @@ METHODS = (
     Method(
         "Second-order effects: a neuron through later heads",
         r"Neuron $n$ of an MLP writes $p_t w_n$ at every token, and heads of later layers carry it to the class token. "
-        r"With attention and LayerNorm scales as they were, each later head $m$ makes of it a number $s_m$ of the image "
-        r"times a direction $D_m$ of the weights; $\varphi$ is their sum. $b$ is its mean over the measured images.",
+        r"With attention and LayerNorm scales as they were, each later head $m$ makes of it a number $s_m$ of the "
+        r"image times a direction $D_m$ of the weights; $\varphi$ is their sum. $b$ is its mean over the measured images.",
         (
-            r"\varphi_n(I) = \sum_m s_m(I)\, D_m, \qquad s_m = \frac{1}{\sigma\rho} \sum_t \frac{p_t\, a^m_t}{\sigma_t}",
+            r"\varphi_n(I) = \sum_m s_m(I)\, D_m, \qquad s_m = \frac{1}{\sigma\rho} \sum_t \frac{p_t a^m_t}{\sigma_t}",
             r"D_m = M_m W_V^m\, \mathrm{diag}(\gamma)\, C\, w_n",
         ),
         "gandelsman2025",
@@ -101,8 +101,8 @@ METHODS = (
         "A neuron's direction, and the texts that describe it",
         r"The effects of one neuron lie almost along one direction $r$: the first principal component of $\varphi - b$ "
         r"over the images where it is longest. Its coefficient $x$ orders the images, a threshold on the length says "
-        r"where the neuron is active, and matching pursuit writes $r$ as a signed sum of a few texts $t_j$ of the pool, "
-        r"each less the pool's mean and of length one.",
+        r"where the neuron is active, and matching pursuit writes $r$ as a signed sum of a few texts $t_j$ of the "
+        r"pool, each less the pool's mean and of length one.",
         (
             r"x(I) = \langle \varphi(I) - b,\; r\rangle, \qquad r \approx \sum_j \gamma_j\, t_j",
             r"w_j(I) = \sum_{n\ \mathrm{active}} \gamma_{n,j}\, \lVert\varphi_n(I) - b_n\rVert\,\mathrm{sign}\,x_n",
