@@ -1,26 +1,18 @@
 """The neurons that write toward the second class, the words they share, and a prompt made of the words."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from core.store.cues import Cues
-from pages._ui import figures, links, states
+from pages._ui import figures, linked_table, links, states
 from pages._ui.cues_choose import Side
 from pages._ui.selection import Chosen
 from pages._ui.words import count, plain
 
 COUNTS = (10, 30, 100, 300)
 PROMPT_WORDS = 10
-_HERE = Path(__file__).parent
-_mount = st.components.v2.component(
-    "unitscope_cues_table",
-    html='<div class="scroller" tabindex="0" role="region" aria-label="Neurons"><table></table></div>',
-    css=(_HERE / "overview_table.css").read_text(),
-    js=(_HERE / "overview_table.js").read_text(),
-)
 _HELP = {
     "neuron": "Opens the neuron's page.",
     "described by": "The first texts of the end that is meant.",
@@ -63,16 +55,15 @@ def neurons(found: Cues, chosen: Chosen[Any]) -> None:
     """The neurons, each a link."""
     st.subheader("Neurons that write toward it", anchor=False)
     st.segmented_control("How many are summed", COUNTS, required=True, **chosen.bound("neurons"))
-    rows = [
-        {
-            "href": links.href("neurons", neuron=each.address),
-            "values": [each.address, each.label, each.product, each.end],
-            "shown": [each.address, each.label, f"{each.product:+.3f}", each.end],
-        }
-        for each in found.neurons
-    ]
-    columns = [{"name": name, "help": told, "number": name == "product"} for name, told in _HELP.items()]
-    _mount(key="cues-neurons", data={"label": "Neurons", "columns": columns, "rows": rows})
+    rows = [[each.address, each.label, each.product, each.end] for each in found.neurons]
+    linked_table.draw(
+        pd.DataFrame(rows, columns=list(_HELP)),
+        "cues-neurons",
+        "Neurons",
+        lambda row: links.href("neurons", neuron=row["neuron"]),
+        told=_HELP,
+        formats={"product": "{:+.3f}"},
+    )
     st.caption(
         "By the size of the product. The sign of a neuron's direction is a convention: where the product is negative, "
         "it is the neuron's − end that writes toward the second class, and the texts are those of that end."

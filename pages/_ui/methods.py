@@ -90,7 +90,7 @@ METHODS = (
         "Second-order effects: a neuron through later heads",
         r"Neuron $n$ of an MLP writes $p_t w_n$ at every token, and heads of later layers carry it to the class token. "
         r"With attention and LayerNorm scales as they were, each later head $m$ makes of it a number $s_m$ of the "
-        r"image times a direction $D_m$ of the weights; $\varphi$ is their sum. $b$ is its mean over the measured images.",
+        r"image times a direction $D_m$ of the weights; $\varphi$ is their sum, $b$ its mean over the measured images.",
         (
             r"\varphi_n(I) = \sum_m s_m(I)\, D_m, \qquad s_m = \frac{1}{\sigma\rho} \sum_t \frac{p_t a^m_t}{\sigma_t}",
             r"D_m = M_m W_V^m\, \mathrm{diag}(\gamma)\, C\, w_n",
