@@ -140,6 +140,7 @@ def _slider(chosen: Chosen[Any], name: str, label: str, steps: Sequence[float], 
     st.select_slider(
         label,
         steps,
+        value=(steps[0], steps[-1]),  # makes it a range; what it shows is in the session's state, from the link
         key=key,
         format_func=lambda step: f"{step:g}{unit}{last if step == steps[-1] else ''}",
         on_change=changed,

@@ -38,7 +38,7 @@ def draw(opened: Opened) -> tuple[str, ...]:
             address, concepts = columns.address[row], int(columns.concepts[row])
             label = short_label(columns.label[row].split("; "))
             why = f"{columns.explained[row]:.0%} along its direction, {count(concepts, 'concept')}"
-            hits = table.ends(address, 3).plus
+            hits = table.ends(address, 12).plus[:3]  # of so many, as some are folded
             page = overview_entry.target("neurons", "Neurons")
             overview_entry.card(opened, address, label, why, hits, page, "neuron")
     st.page_link(
