@@ -11,6 +11,7 @@ from pages._ui import (
     image_choose,
     image_prompts,
     image_sections,
+    image_segment,
     image_source,
     image_view,
     resources,
@@ -69,6 +70,8 @@ def main() -> None:
                 answer: Any = image_sections.similar(source, source.image, chosen)
             elif view.tab == "similar" and shown is not None:
                 answer = image_sections.similar(source, shown.trace.unit_o, chosen)
+            elif view.tab == "segment" and shown is not None:
+                answer = image_segment.segment(shown, chosen, prompts)
             elif shown is not None:
                 answer = getattr(image_sections, view.tab)(shown, chosen, prompts)
             else:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.store import Store
-from pages._ui import image_address, image_prompts, selection
+from pages._ui import image_address, image_prompts, image_segment, selection
 from pages._ui.selection import Chosen
 
 TABS = {
@@ -12,13 +12,15 @@ TABS = {
     "budget": "Budget",
     "heads": "Heads",
     "tokens": "Tokens",
+    "segment": "Segment",
     "similar": "Similar",
 }
 
 
 @dataclass(frozen=True)
 class ImageView:
-    """`text` and `against` are the prompts explained; `own`: each head's heatmap on its own scale."""
+    """`text` and `against` are the prompts explained; `own`: each head's heatmap on its own scale;
+    `segment`: what a mask is made by, with `top` neurons, cut at `cut`."""
 
     image: int | None = None
     upload: str | None = None
@@ -32,6 +34,9 @@ class ImageView:
     opacity: int = 80
     own: bool = False
     head: str | None = None
+    segment: str = "heads"
+    cut: str = "0.50"
+    top: int = 200
 
 
 def read(store: Store) -> Chosen[ImageView]:
@@ -51,4 +56,7 @@ def read(store: Store) -> Chosen[ImageView]:
         opacity=selection.one_of(*range(10, 101, 10)),
         own=selection.flag,
         head=selection.one_of(*(head.address for head in store.heads())),
+        segment=selection.one_of(*image_segment.BY),
+        cut=selection.one_of(*image_segment.CUTS),
+        top=selection.one_of(*image_segment.TOPS),
     )
