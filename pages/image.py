@@ -12,6 +12,7 @@ from pages._ui import (
     image_neurons,
     image_prompts,
     image_sections,
+    image_segment,
     image_source,
     image_view,
     resources,
@@ -72,6 +73,8 @@ def main() -> None:
                 answer = image_sections.similar(source, shown.trace.unit_o, chosen)
             elif view.tab == "neurons" and (shown is not None or opened.store.neurons is None):
                 answer = image_neurons.neurons(opened, shown, chosen, prompts)
+            elif view.tab == "segment" and shown is not None:
+                answer = image_segment.segment(shown, chosen, prompts)
             elif shown is not None:
                 answer = getattr(image_sections, view.tab)(shown, chosen, prompts)
             else:

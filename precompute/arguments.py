@@ -125,12 +125,13 @@ def _add_segment(commands: Any, command: Command) -> None:
     parser.add_argument("--ignore", type=int, help="value of a mask's pixels that count nowhere, such as 255")
     parser.add_argument("--limit", type=_positive, help="most images, spread evenly (default: all that have a mask)")
     parser.add_argument(
-        "--where", type=_pair, action="append", default=[], metavar="COLUMN=VALUE",
+        "--where", type=_pair, action="append", metavar="COLUMN=VALUE",
         help="only images with this value in a column of their manifest; can be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD", help=", ".join(METHODS)
-    )
+        "--methods", nargs="+", choices=METHODS, metavar="METHOD",
+        help="; ".join(f"{name}: {told}" for name, told in METHODS.items()) + " (default: all)",
+    )  # fmt: skip
     parser.add_argument("--neurons", type=_positive, default=TOP_NEURONS, help="neurons averaged for a class")
     parser.add_argument("--threshold", type=_cut, default=THRESHOLD, help="cut of neurons' maps: 0 to 1, or mean")
     parser.add_argument("--other-threshold", type=_cut, default="mean", help="cut of all other maps")

@@ -17,9 +17,10 @@ def grad_cam(model: LoadedModel, pixels: Tensor, text_o: Tensor) -> Tensor:
     """Maps (b, rows, columns) in [0, 1], as large as the preprocessed images (b, 3, s, s), toward a unit text (o,)."""
     from pytorch_grad_cam import GradCAM  # here, since it brings OpenCV and Matplotlib, which only this needs
 
-    visual, grid = model.tower.visual, model.tower.grid
+    visual: Any = model.tower.visual
+    grid = model.tower.grid
     vit = model.tower.kind == "vit"
-    layer: Any = visual.transformer.resblocks[-1].ln_1 if vit else visual.layer4
+    layer = visual.transformer.resblocks[-1].ln_1 if vit else visual.layer4
     patches = lambda x_btd: x_btd[:, 1:].unflatten(1, grid).permute(0, 3, 1, 2)
     # its hooks stay on the model until it is released, and would read every other pass
     with model.tower.lock, torch.enable_grad():

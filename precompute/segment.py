@@ -25,7 +25,7 @@ from precompute.arguments import resources
 from precompute.manifest import build_manifest
 from precompute.reader import read_images
 from precompute.segment_data import Masks, as_seen, batches, choose
-from precompute.segment_maps import NEURON_METHODS, Maps, usable
+from precompute.segment_maps import METHODS, NEURON_METHODS, Maps, usable
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def segment(arguments: argparse.Namespace) -> int:
     manifest = build_manifest(arguments.images)
     given = read_class_file(Path(arguments.class_names)) if arguments.class_names else None
     templates = load_templates(arguments.templates)
-    table = choose(manifest.table, masks, dict(arguments.where), arguments.limit)
-    methods, unable = usable(arguments.methods, bundle, len(manifest.classes))
+    table = choose(manifest.table, masks, dict(arguments.where or ()), arguments.limit)
+    methods, unable = usable(arguments.methods or tuple(METHODS), bundle, len(manifest.classes))
     for one in unable:
         print(f"{one.method} is left out: {one.reason}.", file=sys.stderr)
     names = class_names(manifest.classes, given)

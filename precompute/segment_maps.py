@@ -29,12 +29,13 @@ METHODS = {
     "heads": "what the bundle's heads write toward the class, by patch (paper H)",
     "heads-average": "the same, less the average over the classes",
     "neurons": "mean activation of the neurons whose direction is most along or against the class (paper N)",
-    "neurons-signed": "the same, those against it counted negatively",
+    "neurons-average": "the same, along or against the class less the average over the classes",
+    "neurons-signed": "as neurons, those against the class counted negatively",
     "attention": "the class token's attention in the last layer, mean over heads",
     "rollout": "attention rolled out through all layers",
     "grad-cam": "Grad-CAM of the class's cosine",
 }
-NEURON_METHODS = ("neurons", "neurons-signed")
+NEURON_METHODS = ("neurons", "neurons-average", "neurons-signed")
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,16 @@ class Unable:
 
 def usable(asked: Sequence[str], bundle: Bundle, classes: int) -> tuple[tuple[str, ...], tuple[Unable, ...]]:
     """Of the methods asked for those that can be had, and why the others cannot. InputError if none can."""
-    reasons = {}
-    if bundle.facts["model"]["tower"] == "resnet":
+    reasons: dict[str, str] = {}
+    resnet = bundle.facts["model"]["tower"] == "resnet"
+    if classes < 2:
+        told = "the images have one class, whose average is itself"
+        reasons |= {"heads-average": told, "neurons-average": told}
+    if resnet:
         reasons["rollout"] = "a ResNet attends once, in its pool: there is nothing to roll out"
     if not bundle.has("neuron_direction"):
-        told = (
-            "this bundle has no neurons" if bundle.facts["model"]["tower"] == "vit" else "a ResNet has no MLP neurons"
-        )
+        told = "a ResNet has no MLP neurons" if resnet else "this bundle has no neurons"
         reasons |= dict.fromkeys(NEURON_METHODS, told)
-    if classes < 2:
-        reasons["heads-average"] = "the images have one class, whose average is itself"
     able = tuple(method for method in asked if method not in reasons)
     unable = tuple(Unable(method, reasons[method]) for method in asked if method in reasons)
     if not able:
@@ -98,7 +99,8 @@ class Maps:
             average = average_o if method == "heads-average" else None
             return text_heatmaps(self.lens, trace, text_o[None], average_o=average).total()[:, 0]
         if method in NEURON_METHODS:
-            index_wk, similarity_wk = choose_neurons(self.direction_no, text_o[None], self.top)
+            toward_o = text_o - average_o if method == "neurons-average" else text_o
+            index_wk, similarity_wk = choose_neurons(self.direction_no, toward_o[None], self.top)
             activation_btn = torch.cat([trace.neurons[layer] for layer in self.neuron_layers], -1)
             sign_k = similarity_wk[0] if method == "neurons-signed" else None
             return neuron_map(activation_btn, index_wk[0], tower.grid, sign_k)

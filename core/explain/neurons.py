@@ -5,7 +5,6 @@ directions and thresholds that a bundle stores.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +20,7 @@ from core.explain.neuron_answers import ActivationMap, DiscoveredConcept, Effect
 from core.ids import Neuron
 from core.methods.neuron_effects import direct_effects, indirect_effects
 from core.methods.second_order import SecondOrder
+from core.methods.segmentation import TOP_NEURONS, choose_neurons, neuron_map
 from core.models.tower import Trace
 from core.store.neurons import NeuronTable
 
@@ -167,12 +167,28 @@ class NeuronExplainer:
             if weight[text] > 0
         )
 
-    def toward_maps(self, image: ImageTrace, addresses: Sequence[str], weights: Sequence[float]) -> np.ndarray:
-        """Σ weight · activation map over patches, (rows, columns): for segmentation by several neurons."""
-        if len(addresses) != len(weights) or not addresses:
-            raise InputError(f"{len(addresses)} neurons came with {len(weights)} weights; give one for each.")
-        maps = [w * self.activation_map(image, name).value_yx for name, w in zip(addresses, weights, strict=True)]
-        return np.sum(maps, axis=0)
+    def map_toward(
+        self, image: ImageTrace, prompt: str, top: int = TOP_NEURONS, average_o: np.ndarray | None = None
+    ) -> tuple[np.ndarray, tuple[tuple[str, float], ...]]:
+        """The mean activation map (rows, columns) of the `top` neurons whose direction is most along or against a
+        prompt (paper N, §5.3), and these with ⟨r_n, prompt⟩, the largest first. `average_o` is subtracted from the
+        prompt's embedding, as in `Explainer.heatmap`. InputError for less than one neuron."""
+        if top < 1:
+            raise InputError(f"{top} neurons were asked for; a map is the mean of at least one.")
+        read = self._read(image)
+        embedded_o = self.explainer.embed([prompt])[0]
+        text_o = torch.from_numpy((embedded_o - (0 if average_o is None else average_o)).astype(np.float32))
+
+        def compute() -> tuple[np.ndarray, tuple[tuple[str, float], ...]]:
+            tower, device = self.explainer.model.tower, self.explainer.model.device
+            direction_no = torch.from_numpy(np.array(self.table.array("direction"), np.float32)).flatten(0, 1)
+            index_wk, similarity_wk = choose_neurons(direction_no.to(device), text_o[None].to(device), top)
+            activation_btn = torch.cat([read.trace.neurons[layer] for layer in self.table.layers], -1)
+            pairs = zip(index_wk[0].tolist(), similarity_wk[0].tolist(), strict=True)
+            chosen = tuple((self.table.address(row), value) for row, value in pairs)
+            return _numpy(neuron_map(activation_btn, index_wk[0], tower.grid)[0]), chosen
+
+        return self.explainer.run(compute)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

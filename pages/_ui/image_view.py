@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.store import Store
-from pages._ui import image_address, image_prompts, selection
+from pages._ui import image_address, image_prompts, image_segment, selection
 from pages._ui.selection import Chosen
 
 TABS = {
@@ -13,6 +13,7 @@ TABS = {
     "heads": "Heads",
     "tokens": "Tokens",
     "neurons": "Neurons",
+    "segment": "Segment",
     "similar": "Similar",
 }
 
@@ -20,7 +21,7 @@ TABS = {
 @dataclass(frozen=True)
 class ImageView:
     """`text` and `against` are the prompts explained; `own`: each head's or neuron's heatmap on its own scale; `by`:
-    what neurons are ranked by."""
+    what neurons are ranked by; `segment`: what a mask is made by, with `top` neurons, cut at `cut`."""
 
     image: int | None = None
     upload: str | None = None
@@ -35,6 +36,9 @@ class ImageView:
     own: bool = False
     head: str | None = None
     by: str = "norm"
+    segment: str = "heads"
+    cut: str = "0.50"
+    top: int = 200
 
 
 def read(store: Store) -> Chosen[ImageView]:
@@ -55,4 +59,7 @@ def read(store: Store) -> Chosen[ImageView]:
         own=selection.flag,
         head=selection.one_of(*(head.address for head in store.heads())),
         by=selection.one_of("norm", "prompt"),
+        segment=selection.one_of(*image_segment.BY),
+        cut=selection.one_of(*image_segment.CUTS),
+        top=selection.one_of(*image_segment.TOPS),
     )
