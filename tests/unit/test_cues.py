@@ -82,10 +82,10 @@ def test_wilson_of_nothing_and_of_nonsense() -> None:
 
 
 def test_what_names_a_class() -> None:
-    texts = ["a Cherry", "two cherries", "cherry-red", "cherrywood", "a hot dog", "dogs"]
+    texts = ["a Cherry", "two cherries", "cherry-red", "cherrywood", "chokecherry", "a hot dog", "dogs"]
     assert naming(texts, word_forms("cherry")) == [0, 1, 2]
-    assert naming(texts, word_forms("hot dog")) == [4] and naming(texts, ()) == []
-    assert naming(texts, word_forms("a photo of a dog.")) == [4, 5]
+    assert naming(texts, word_forms("hot dog")) == [5] and naming(texts, ()) == []
+    assert naming(texts, word_forms("a photo of a dog.")) == [5, 6]
     assert naming(["a (b)", "ab"], word_forms("(b)")) == [0]  # no regular expression
     assert subject("a blurry photo of the hot dog") == "hot dog" and subject("snow") == "snow" and subject("a") == "a"
     assert content_words("a photo of two dogs in the snow") == {"two", "dog", "snow"} == content_words("TWO DOG, snow")

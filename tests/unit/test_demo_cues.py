@@ -62,6 +62,8 @@ def test_scenes_keep_to_their_cues_and_to_their_subject() -> None:
         assert set(others) <= {"cat", "key", "bee"} and len(set(others)) == len(others) < PER_SCENE
     assert {scene.count for scene in scenes} == {3, 4}  # three cues: two others, or one and a number
     assert sum(scene.place in ("snow", "desert") for scene in scenes) > 100
+    three = weight | {Drawable("count", "three"): 1e9}
+    assert all(compose(rng, "dog", three).count == 3 for _ in range(50))
     heavy = [compose(rng, "dog", {Drawable("place", "snow"): 1.0}) for _ in range(50)]
     assert all(scene.place == "snow" and scene.kinds == ("dog",) for scene in heavy)
     assert render(heavy[0], 64)[0].shape == (64, 64, 3)
