@@ -22,7 +22,7 @@ NAMES = {
     "first component": "first components alone",
     "texts": "first components along texts",
 }
-COLOURS = {"all": "#d1693a", "large norm": "#b8973a", "small norm": "#8f6bb3", "first component": "#2f6fa7"}
+COLOURS = {"all": "#d1693a", "large norm": "#4c9a6a", "small norm": "#8f6bb3", "first component": "#2f6fa7"}
 _LEVEL = "#8a8f94"  # of lines to compare with, on a light page as on a dark one
 
 
@@ -103,7 +103,7 @@ def _bars(rows: Sequence[Characterised], kinds: Sequence[str]) -> go.Figure:
         figure.add_bar(
             x=names,
             y=[row and row.top1 for row in found],
-            error_y={"type": "data", "array": [row and row.error for row in found], "thickness": 1},
+            error_y={"type": "data", "array": [row and row.error for row in found], "thickness": 1.5, "color": _LEVEL},
             text=[row and f"{row.top1:.1%}" for row in found],
             textposition="inside",
             insidetextanchor="middle",
