@@ -22,6 +22,8 @@ NAMES = {
     "first component": "first components alone",
     "texts": "first components along texts",
 }
+COLOURS = {"all": "#d1693a", "large norm": "#4c9a6a", "small norm": "#8f6bb3", "first component": "#2f6fa7"}
+_LEVEL = "#8a8f94"  # of lines to compare with, on a light page as on a dark one
 
 
 def layers_of(rows: Sequence[Characterised]) -> list[str]:
@@ -82,7 +84,7 @@ def texts_chart(rows: Sequence[Characterised], layer: str) -> go.Figure:
             y=level * len(counts),
             name=NAMES[kind],
             mode="lines",
-            line={"dash": dash, "width": 1.5, "color": "#8a8f94"},
+            line={"dash": dash, "width": 1.5, "color": _LEVEL},
             hovertemplate="%{y:.1%}",
         )
     figure.update_layout(legend={"orientation": "h", "y": -0.25}, hovermode="x unified")
@@ -93,7 +95,7 @@ def texts_chart(rows: Sequence[Characterised], layer: str) -> go.Figure:
 
 def _bars(rows: Sequence[Characterised], kinds: Sequence[str]) -> go.Figure:
     layers = [*layers_of(rows), None]
-    names = [layer_name(layer) for layer in layers]
+    names = ["all layers" if layer is None else f"L{layer}" for layer in layers]
     figure = go.Figure()
     for kind in kinds:
         by_layer = {row.layer: row for row in rows if row.kind == kind}
@@ -101,23 +103,17 @@ def _bars(rows: Sequence[Characterised], kinds: Sequence[str]) -> go.Figure:
         figure.add_bar(
             x=names,
             y=[row and row.top1 for row in found],
-            error_y={"type": "data", "array": [row and row.error for row in found], "thickness": 1},
+            error_y={"type": "data", "array": [row and row.error for row in found], "thickness": 1.5, "color": _LEVEL},
             text=[row and f"{row.top1:.1%}" for row in found],
             textposition="inside",
             insidetextanchor="middle",
             name=NAMES[kind],
+            marker_color=COLOURS[kind],
             hovertemplate="%{y:.1%}",
         )
     base = next(row.top1 for row in rows if row.kind == "none")
-    # a line over the whole width, with a name in the legend
-    figure.add_scatter(
-        x=names,
-        y=[base] * len(names),
-        name=NAMES["none"],
-        mode="lines",
-        line={"dash": "dot", "width": 1.5, "color": "#8a8f94"},
-        hovertemplate="%{y:.1%}",
-    )
+    line = {"dash": "dot", "width": 1.5, "color": _LEVEL}
+    figure.add_hline(y=base, line=line, name=f"{NAMES['none']} ({base:.1%})", showlegend=True)
     figure.update_layout(barmode="group", legend={"orientation": "h", "y": -0.15}, hovermode="x unified")
     figure.update_xaxes(type="category")
     figure.update_yaxes(title="top-1 accuracy", tickformat=".0%", range=[0, 1.02])

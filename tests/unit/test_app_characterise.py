@@ -41,8 +41,12 @@ def run(**query: str) -> AppTest:
     return app
 
 
+def spec(app: AppTest, at: int) -> dict[str, Any]:
+    return json.loads(app.get("plotly_chart")[at].proto.spec)
+
+
 def chart(app: AppTest, at: int) -> list[dict[str, Any]]:
-    return json.loads(app.get("plotly_chart")[at].proto.spec)["data"]
+    return spec(app, at)["data"]
 
 
 def without(folder: Path, *names: str, fields: tuple[str, ...] = ()) -> None:
@@ -62,17 +66,17 @@ def test_every_number_is_the_tables(folder: Path) -> None:
     by_key = {(row.kind, row.layer, row.texts): row for row in rows}
     app = run()
     names = {title: kind for kind, title in characterise_figures.NAMES.items()}
-    for at, kinds in ((0, ["all", "large norm", "small norm", "none"]), (1, ["first component", "all", "none"])):
+    for at, kinds in ((0, ["all", "large norm", "small norm"]), (1, ["first component", "all"])):
         traces = chart(app, at)
         assert [names[trace["name"]] for trace in traces] == kinds
         for trace in traces:
             kind = names[trace["name"]]
-            where = [None, None] if kind == "none" else [1, None]
-            assert trace["x"] == ["layer 1", "all layers together"]
-            assert trace["y"] == [by_key[kind, layer, None].top1 for layer in where]
-            if kind != "none":
-                assert trace["error_y"]["array"] == [by_key[kind, layer, None].error for layer in where]
-                assert trace["text"] == [f"{y:.1%}" for y in trace["y"]]
+            assert trace["x"] == ["L1", "all layers"]
+            assert trace["y"] == [by_key[kind, layer, None].top1 for layer in (1, None)]
+            assert trace["error_y"]["array"] == [by_key[kind, layer, None].error for layer in (1, None)]
+            assert trace["text"] == [f"{y:.1%}" for y in trace["y"]]
+        (line,) = spec(app, at)["layout"]["shapes"]
+        assert line["y0"] == line["y1"] == by_key["none", None, None].top1 and "75.0%" in line["name"]
     shown = app.dataframe[0].value
     assert shown["top-1"].tolist() == [row.top1 for row in rows]
     assert shown["standard error"].tolist() == pytest.approx([(r.top1 * (1 - r.top1) / 28) ** 0.5 for r in rows])
