@@ -30,7 +30,7 @@ from precompute.cli import main as precompute
 from precompute.manifest import build_manifest
 from precompute.reader import read_images
 from precompute.statistics import HeadStatistics
-from tests import bench_browser, bench_load, bench_visitors
+from tests import bench_browser, bench_load
 from tests.bench_neurons import BENCHES as NEURONS
 from tests.bench_sparse_text import BENCHES as SPARSE_TEXT
 from tests.bench_tools import plain, ratio, say, seconds
@@ -188,7 +188,8 @@ BENCHES: dict[str, Callable[[], object]] = {
     "memory": bench_memory,
     "browser": bench_browser.main,
     "load": lambda: bench_load.main(["--minutes", "1"]),
-    "visitors": bench_visitors.main,
+    # in a process of its own, which sets up torch's threads as the server does, before torch is there
+    "visitors": lambda: subprocess.run([sys.executable, "-m", "tests.bench_visitors"], cwd=REPOSITORY, check=True),
     **NEURONS,
     **SPARSE_TEXT,
 }
