@@ -5,6 +5,7 @@ directions and thresholds that a bundle stores.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -67,7 +67,8 @@ def table(
 
     With `on_row`, a click calls it with the row's number in `rows`, however the table is sorted in the browser.
     """
-    key, more = f"table-{name}", {}
+    key = f"table-{name}"
+    more: dict[str, Any] = {}
     if on_row is not None:
 
         def clicked() -> None:

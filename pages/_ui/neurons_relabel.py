@@ -49,7 +49,10 @@ def _made(
     assert table is not None
     place = st.empty()
     bar = place.progress(0.0, text="Choosing texts")
-    tell = lambda done, total: bar.progress(done / total, text=f"Choosing texts: {done / total:.0%}")
+
+    def tell(done: int, total: int) -> None:
+        bar.progress(done / total, text=f"Choosing texts: {done / total:.0%}")
+
     picks = PICKS if address else _ALL_PICKS
     made = table.relabel(_pool.texts, _vectors, picks, address, progress=tell)
     place.empty()
