@@ -49,7 +49,7 @@ class Effects:
 @dataclass(frozen=True)
 class DiscoveredConcept:
     """A text with its weight in an image, Σ over active neurons of coefficient · ‖φ‖ (paper N, A.5), and the neurons
-    behind it: (address, what each adds), the largest first."""
+    that pull to it: (address, what each adds), the largest first."""
 
     text: str
     weight: float

@@ -19,6 +19,7 @@ from core.explain.answers import ImageTrace
 from core.explain.explainer import Explainer
 from core.explain.neuron_answers import ActivationMap, DiscoveredConcept, Effects, RankedNeuron
 from core.ids import Neuron
+from core.methods.concepts import discover
 from core.methods.neuron_effects import direct_effects, indirect_effects
 from core.methods.second_order import SecondOrder
 from core.methods.segmentation import TOP_NEURONS, choose_neurons, neuron_map
@@ -146,26 +147,22 @@ class NeuronExplainer:
         on the − side of its direction speaks against its texts (paper N, A.5, which takes the + side alone)."""
         read = self._read(image)
         i, n = np.nonzero(read.norm_ln > self._threshold_ln)
-        index_am = np.asarray(self.table.array("text_index"))[i, n]
-        strength_a = read.norm_ln[i, n] * np.sign(read.coef_ln[i, n])
-        added_am = np.asarray(self.table.array("text_coef"))[i, n] * strength_a[:, None]
-        by_text: dict[int, list[tuple[float, int]]] = {}
-        for a, m in zip(*np.nonzero(index_am >= 0), strict=True):
-            row = int(i[a] * self.table.neurons + n[a])
-            by_text.setdefault(int(index_am[a, m]), []).append((float(added_am[a, m]), row))
-        weight = {text: sum(value for value, _ in parts) for text, parts in by_text.items()}
-        best = sorted(weight, key=lambda text: (-weight[text], text))[: max(0, k)]
+        found = discover(
+            np.asarray(self.table.array("text_index"))[i, n],
+            np.asarray(self.table.array("text_coef"))[i, n],
+            read.norm_ln[i, n] * np.sign(read.coef_ln[i, n]),
+            neurons,
+        )
+        behind = lambda c: zip(found.neuron_cb[c].tolist(), found.part_cb[c].tolist(), strict=True)
+        name = lambda a: self.table.address(int(i[a]) * self.table.neurons + int(n[a]))
         return tuple(
             DiscoveredConcept(
-                self.table.pool_text(text),
-                weight[text],
-                tuple(
-                    (self.table.address(row), value)
-                    for value, row in sorted(by_text[text], key=lambda pair: (-abs(pair[0]), pair[1]))[:neurons]
-                ),
+                self.table.pool_text(int(found.text_c[c])),
+                float(found.weight_c[c]),
+                tuple((name(a), part) for a, part in behind(c) if a >= 0),
             )
-            for text in best
-            if weight[text] > 0
+            for c in range(min(max(0, k), len(found.text_c)))
+            if found.weight_c[c] > 0
         )
 
     def map_toward(
