@@ -178,11 +178,12 @@ def large(rounds: int, n: int) -> None:
             assert not server.problems(), server.problems()
 
 
-def photograph(i: int) -> bytes:
-    """A demo scene, enlarged and with grain, so that no two are the same and a JPEG is as large as a camera's."""
+def photograph(i: int, scale: float = 1.0) -> bytes:
+    """A JPEG of a demo scene, enlarged to 1280 by 960 times `scale`, with grain: no two are the same, and it is
+    as large as a camera's."""
     files = sorted((REPOSITORY / "demo" / "images").rglob("*.webp"))
     with Image.open(files[i * 97 % len(files)]) as scene:
-        large = np.asarray(scene.convert("RGB").resize((1280, 960)), np.int16)
+        large = np.asarray(scene.convert("RGB").resize((int(1280 * scale), int(960 * scale))), np.int16)
     grain = np.random.default_rng(i).normal(0, 8, large.shape)
     out = BytesIO()
     Image.fromarray((large + grain).clip(0, 255).astype(np.uint8)).save(out, "JPEG", quality=90)

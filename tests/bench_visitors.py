@@ -5,6 +5,7 @@ the app holds it, and 10 each through Chromium, where what is compared is what t
 """
 
 import hashlib
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: as the server has it
 
 import numpy as np
 
@@ -137,7 +140,7 @@ def _plain(value: Any) -> Any:
 
 
 def main(count: int = 100, shown: int = 10) -> int:
-    images = [photograph(n) for n in range(VISITORS * count)]
+    images = [photograph(n, 0.5) for n in range(VISITORS * count)]
     began = time.monotonic()
     wrong = at_once(BUNDLES / demo_bundle(), images)
     print(f"{VISITORS} visitors x {count} uploads, through the live model: {len(wrong)} of {len(images)} differ "

@@ -16,9 +16,12 @@ from pathlib import Path
 import streamlit as st
 import uvicorn
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 from streamlit.runtime.pages_manager import PagesManager
 
-from pages._ui import access, long_links, resources, states, thumbs
+from pages._ui import access, links, long_links, resources, states, thumbs
 
 APP = resources.ROOT / "app.py"
 REQUIRED = {
@@ -85,10 +88,21 @@ def build(script: Path = APP) -> st.App:
     st.App(script)  # pins the folder of config.toml, which our route's address depends on
     return st.App(
         script,
-        routes=thumbs.routes(),
+        routes=[*thumbs.routes(), front()],
         middleware=[Middleware(long_links.RefuseLongLinks), Middleware(access.Guard)],
         on_script_error=states.on_script_error,
     )
+
+
+def front() -> Route:
+    """Streamlit serves the default page at the root alone and calls its own name an unknown page: send on whoever types
+    it."""
+
+    def answer(request: Request) -> RedirectResponse:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{links.base_path()}/{query}", 307)
+
+    return Route(links.base_path() + "/overview", answer, methods=["GET", "HEAD"])
 
 
 def config_problems() -> list[str]:

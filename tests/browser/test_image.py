@@ -101,8 +101,8 @@ def test_the_picture_is_there_before_the_model(serve: Callable, bundles: Path, v
     page = visit(f"{fresh.address}/image?bundle={fresh.names[-1]}&image=1&tab=budget")
     page.get_by_text("Loading the model").wait_for()
     page.get_by_role("button", name="image 1 of the bundle").locator("img").first.wait_for()
-    assert page.locator("textarea").count() == 1 and page.get_by_text("True cosine").count() == 0
-    page.get_by_text("True cosine").wait_for(timeout=WAIT)  # nobody pressed anything
+    assert page.locator("textarea").count() == 1 and page.get_by_text("True cosine", exact=True).count() == 0
+    page.get_by_text("True cosine", exact=True).wait_for(timeout=WAIT)  # nobody pressed anything
 
 
 @pytest.mark.parametrize("tab", TABS)

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from streamlit.web.server.starlette import starlette_app_utils, starlette_websocket
 
-from pages._ui import access, long_links, resources, thumbs
+from pages._ui import access, long_links, resources, server, thumbs
 from tests import bundle_maker
 
 
@@ -117,3 +117,10 @@ def test_data_uris_where_there_is_no_route(bundles: Path) -> None:
     opened = resources.open_named("tiny-0123abcd")
     assert thumbs.source(opened, 0) == "data:image/jpeg;base64,AAAA"
     assert thumbs.source(opened, 7) == ""  # quarantined
+
+
+def test_the_front_pages_own_name_leads_to_it() -> None:
+    with TestClient(Starlette(routes=[server.front()]), base_url="http://localhost", follow_redirects=False) as client:
+        answer = client.get("/overview?bundle=tiny&measure=a%2Fb")
+        assert answer.status_code == 307 and answer.headers["location"] == "/?bundle=tiny&measure=a%2Fb"
+        assert client.get("/overview").headers["location"] == "/"
