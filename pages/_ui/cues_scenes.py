@@ -27,6 +27,7 @@ __all__ = ["MEASURES", "METHODS", "NUMBERS", "draw", "forms"]
 
 NUMBERS = (8, 16, 32, 64, 128)
 MEASURES = {"c2": "taken for the second class", "c1": "not taken for the first", "nearer": "second nearer than first"}
+_INTERVAL = "#b8860b"  # seen on the bars and beside them, on a light page as on a dark one
 _KEPT = 64
 _made: OrderedDict[tuple, Any] = OrderedDict()
 _lock = Lock()
@@ -146,6 +147,7 @@ def _bars(chosen: Chosen[Any], made: Mapping[str, Outcome], sides: tuple[Side, S
             orientation="h",
             marker_color=[PLUS if method == "neurons" else WHOLE for method in made],
             error_x={
+                "color": _INTERVAL,
                 "array": [bounds[m][1] - s for m, s in zip(made, share, strict=True)],
                 "arrayminus": [s - bounds[m][0] for m, s in zip(made, share, strict=True)],
             },
