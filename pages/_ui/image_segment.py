@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BY = {"heads": "Heads", "neurons": "Neurons"}
 CUTS = ("mean", *(f"{cut / 100:.2f}" for cut in range(5, 100, 5)))
 TOPS = (1, 5, 10, 20, 50, 100, 200, 500, 1000)
-_SIDE = 256
+_SIDE = 196  # three beside each other on a desktop
 
 
 def segment(shown: Shown, chosen: Chosen[Any], prompts: tuple[str, ...]) -> Any:

@@ -249,7 +249,7 @@ def alpha(row: dict[str, Any], of: str) -> np.ndarray:
 
 
 def check_mask(app: AppTest, unit_yx: np.ndarray, cut: float, downloaded: list[bytes]) -> None:
-    """Drawn mask, cut-out, download and what is said, against a stretched map; at the cut pixels may fall on a side."""
+    """Drawn mask, cut-out, download and what is said, against a stretched map; at the cut either side will do."""
     mask_yx, sure_yx = unit_yx > cut, np.abs(unit_yx - cut) > STRETCHED
     _, drawn, cut_out = grid(app, "image-segment")
     pixels = np.asarray(Image.open(io.BytesIO(downloaded[-1])))
