@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from core.bundle.read import open_bundle
 from tests.e2e.world import World, call, make_world
+from tests.reference.plain_neurons import PlainNeurons, plain_neurons
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +29,14 @@ def world() -> Iterator[World]:
 def vit_bundle(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed run, for reading only."""
     return call(world.run(tmp_path_factory.mktemp("vit"))).bundle
+
+
+@pytest.fixture(scope="session")
+def vit_neurons(world: World, vit_bundle: Path) -> dict[int, PlainNeurons]:
+    """The neurons of its layers by definition, over its usable images; half a minute, so once for all tests."""
+    bundle = open_bundle(vit_bundle)
+    files = [world.images / row["path"] for row in bundle.table("images").to_pylist() if row["status"] == "ok"]
+    return {layer: plain_neurons(world.model("vit"), files, layer) for layer in bundle.axes["neuron_layer"].labels}
 
 
 @pytest.fixture(scope="session")

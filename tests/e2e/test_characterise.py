@@ -14,7 +14,7 @@ from core.store import Store
 from precompute import neuron_totals
 from tests.e2e.world import ATOMS, CLASSES, World, call, refused
 from tests.reference.plain_characterise import plain_characterisation
-from tests.reference.plain_neurons import plain_neurons
+from tests.reference.plain_neurons import PlainNeurons
 from tests.reference.plain_run import PlainTexts
 from tests.reference.plain_sparse_text import plain_atoms
 
@@ -26,29 +26,33 @@ def bundle(vit_bundle: Path) -> Bundle:
 
 @pytest.fixture(scope="module")
 def telling(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The bundle with class embeddings that tell its images apart (an untrained model's do not): from class to class,
-    where its representations lie. Without the table, which the command does not need."""
+    """The bundle with class embeddings that tell its images apart by neurons' effects (an untrained model's do not tell
+    them apart at all): where these lie from class to class, in the dimensions in which the rest varies least."""
     folder = shutil.copytree(bundle.folder, tmp_path_factory.mktemp("telling") / bundle.folder.name)
-    unit_io = np.asarray(bundle.array("representations"), np.float64)
-    names = np.array(bundle.table("images")["class"].to_pylist())
-    mean_co = np.stack([unit_io[(names == name) & np.asarray(bundle.array("ok"))].mean(0) for name in CLASSES])
-    mean_co -= mean_co.mean(0)
-    np.save(folder / "class_embeddings.npy", (mean_co / np.linalg.norm(mean_co, axis=1)[:, None]).astype(np.float32))
+    np.save(folder / "class_embeddings.npy", telling_classes(bundle).astype(np.float32))
     return open_bundle(folder)
+
+
+def telling_classes(bundle: Bundle) -> np.ndarray:
+    ids = np.asarray(bundle.array("neuron_image_ids"))
+    total_io = np.asarray(bundle.array("neuron_total"), np.float64).sum(0)
+    rest_io = np.asarray(bundle.array("representations"), np.float64)[ids] - total_io
+    quiet_ko = np.linalg.svd(rest_io)[2][rest_io.shape[1] // 2 :]
+    names = np.array(bundle.table("images")["class"].to_pylist())[ids]
+    class_co = np.stack([total_io[names == name].mean(0) for name in CLASSES]) @ quiet_ko.T @ quiet_ko
+    return class_co / np.linalg.norm(class_co, axis=1)[:, None]
 
 
 Plain = Callable[[np.ndarray, tuple[int, ...]], dict]
 
 
 @pytest.fixture(scope="module")
-def plain(world: World, telling: Bundle) -> Plain:
+def plain(vit_neurons: dict[int, PlainNeurons], telling: Bundle) -> Plain:
     """Every row for texts and counts, with φ of every neuron and image. Directions are the bundle's: other tests look
     at these."""
     ok = [row for row in telling.table("images").to_pylist() if row["status"] == "ok"]
-    files = [world.images / row["path"] for row in ok]
-    layers = telling.axes["neuron_layer"].labels
-    phi = {layer: plain_neurons(world.model(), files, layer).phi_ino for layer in layers}
-    direction = dict(zip(layers, np.asarray(telling.array("neuron_direction"), np.float64), strict=True))
+    phi = {layer: neurons.phi_ino for layer, neurons in vit_neurons.items()}
+    direction = dict(zip(phi, np.asarray(telling.array("neuron_direction"), np.float64), strict=True))
     unit_io = np.asarray(telling.array("representations"), np.float64)[[row["image_id"] for row in ok]]
     label_i = np.array([CLASSES.index(row["class"]) for row in ok])
     classes_co = np.asarray(telling.array("class_embeddings"), np.float64)
@@ -73,10 +77,11 @@ def test_every_number_of_the_command_against_effects_written_out(plain: Plain, t
     assert len(rows) == len(expected)
     for row in rows:
         key = row["kind"], *(int(row[name]) if row[name] else None for name in ("layer", "texts"))
-        # half precision can turn a near-tie: one image of 58 at most
-        assert float(row["top1"]) == pytest.approx(expected[key], abs=1.5 / 58), row
+        # half precision can turn near-ties, and scores are small here: two images of 58 at most
+        assert float(row["top1"]) == pytest.approx(expected[key], abs=2.5 / 58), row
         assert int(row["images"]) == 58
-    assert len(set(expected.values())) > 3 and expected["none", None, None] > 0.5, expected
+    together = [expected[kind, None, None] for kind in ("all", "small norm", "large norm")]
+    assert min(np.diff(together)) > 0.15 and expected["none", None, None] > 0.8, expected
 
 
 def test_the_command_gives_the_stored_table(bundle: Bundle, tmp_path: Path) -> None:
@@ -116,7 +121,7 @@ def test_other_pools_and_more_texts(world: World, plain: Plain, telling: Bundle,
     for row in rows:
         key = "texts", int(row["layer"]) if row["layer"] else None, int(row["texts"])
         if row["pool"] == "other" and key in expected:
-            assert float(row["top1"]) == pytest.approx(expected[key], abs=1.5 / 58), row
+            assert float(row["top1"]) == pytest.approx(expected[key], abs=2.5 / 58), row
 
 
 def test_totals_do_not_depend_on_how_they_are_divided(

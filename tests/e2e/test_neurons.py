@@ -11,7 +11,7 @@ from core.bundle.verify import verify
 from core.methods.clusters import chance_distance, concept_clusters
 from tests.e2e.world import ATOMS, LARGEST, TOP, World, assert_same, call, refused
 from tests.reference.plain_characterise import plain_totals
-from tests.reference.plain_neurons import PlainNeurons, plain_neurons
+from tests.reference.plain_neurons import PlainNeurons
 from tests.reference.plain_sparse_text import plain_atoms, plain_pursuit
 
 HALF = 2.0**-11  # s is stored in fp16, and so are norms and coefficients
@@ -35,13 +35,10 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def case(vit_bundle: Path, world: World) -> Case:
+def case(vit_bundle: Path, vit_neurons: dict[int, PlainNeurons]) -> Case:
     bundle = open_bundle(vit_bundle)
-    ok = [image for image in bundle.table("images").to_pylist() if image["status"] == "ok"]
-    files = [world.images / image["path"] for image in ok]
-    layers = bundle.axes["neuron_layer"].labels
-    plain = [plain_neurons(world.model("vit"), files, layer) for layer in layers]
-    return Case(bundle, plain, np.array([image["image_id"] for image in ok]))
+    ids = [image["image_id"] for image in bundle.table("images").to_pylist() if image["status"] == "ok"]
+    return Case(bundle, list(vit_neurons.values()), np.array(ids))
 
 
 def test_all_usable_images_are_measured(case: Case) -> None:
