@@ -1,5 +1,6 @@
 """What a run will need, from a short trial, before anything starts."""
 
+import math
 import resource
 import shutil
 import sys
@@ -18,6 +19,7 @@ from core.text.pools import load_pool
 from precompute.config import Resources
 from precompute.finish import class_prompts
 from precompute.manifest import Manifest
+from precompute.neurons import lenses
 from precompute.plan import Plan
 from precompute.reader import read_images
 
@@ -51,8 +53,26 @@ def disk_bytes(plan: Plan, model: LoadedModel) -> tuple[int, int]:
     units = plan.images * tower.out_dim * 2
     thumbnails = plan.images * _THUMBNAIL_BYTES
     texts = len(load_pool(plan.settings.pool).texts) * tower.out_dim * 6
-    finished = 2 * (coords + units) + thumbnails + texts + 300 * plan.images
-    return int(finished * _SLACK), int((finished + coords + units + thumbnails) * _SLACK)
+    neurons, kept = neuron_bytes(plan, model)
+    finished = 2 * (coords + units) + thumbnails + texts + 300 * plan.images + neurons
+    return int(finished * _SLACK), int((finished + coords + units + thumbnails + kept) * _SLACK)
+
+
+def neuron_bytes(plan: Plan, model: LoadedModel) -> tuple[int, int]:
+    """Bytes of the bundle's arrays of neurons (core/bundle/schema_neurons.py), and of what the pass keeps for them."""
+    if not plan.neuron_layers:
+        return 0, 0
+    tower, settings = model.tower, plan.settings
+    width = tower.neuron_weights(plan.neuron_layers[0]).out_nd.shape[0]
+    neurons, measured = width * len(plan.neuron_layers), min(plan.images, settings.neuron_images)
+    carriers = [(tower.layers - 1 - layer) * tower.heads for layer in plan.neuron_layers]
+    # an image: norm and coefficient of each neuron in fp16, two sums a layer, and 2 % of the neurons as active
+    an_image = 4.08 * neurons + 4 * len(plan.neuron_layers) * tower.out_dim + 16
+    # a neuron: direction and its index, two numbers a carrier, texts, six lists of images, quantiles, token means
+    a_neuron = 6 * tower.out_dim + 8 * max(carriers) + 12 * settings.neuron_texts + 72 * settings.top_images + 200
+    a_neuron += 4 * (1 + math.prod(tower.grid))
+    kept = measured * (2 * width * sum(carriers) + 12 * neurons)
+    return int(measured * an_image + neurons * a_neuron), kept
 
 
 def check_room(plan: Plan, model: LoadedModel) -> None:
@@ -73,6 +93,7 @@ def estimate(plan: Plan, model: LoadedModel, manifest: Manifest, resources: Reso
     count = min(_TRIAL_IMAGES, plan.images)
     chosen = [i * plan.images // count for i in range(count)]
     lens = FirstOrder(model.tower, plan.layers, plan.settings.layernorm)
+    neuron_lenses = lenses(plan, model)
     rows = manifest.table.take(chosen)
     started, timed, batch = time.perf_counter(), 0, plan.settings.batch
     reads = read_images(
@@ -86,7 +107,11 @@ def estimate(plan: Plan, model: LoadedModel, manifest: Manifest, resources: Reso
         pixels = [read.prepared for read in group if read.code is None]
         if pixels:
             with torch.inference_mode():
-                lens.parts(model.tower.trace(torch.stack(pixels).to(model.device), lens.layers))
+                batch_images = torch.stack(pixels).to(model.device)
+                trace = model.tower.trace(batch_images, lens.layers, neurons=plan.neuron_layers)
+                lens.parts(trace)
+                for each in neuron_lenses:
+                    each.scalars(trace)
         if timed == 0:
             started = time.perf_counter()  # the first batch pays for start-up
         timed += len(group)

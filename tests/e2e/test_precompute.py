@@ -237,6 +237,14 @@ def test_estimate_starts_nothing(world: World, vit_bundle: Path, tmp_path: Path)
     actual = sum(len(data) for data in contents(vit_bundle).values() if isinstance(data, bytes))
     # tables, file headers and per-text arrays do not grow with the images; beside them the estimate holds
     assert actual < 10 * promised
+    plain = call(world.run(tmp_path, "--neuron-layers", "none", verb="estimate")).out
+    fewer = (
+        float(plain.split("disk")[1].split()[0]) * {"kB": 1e3, "MB": 1e6}[plain.split("disk")[1].split()[1].rstrip(",")]
+    )
+    neurons = sum(len(data) for name, data in contents(vit_bundle).items() if name.startswith("neurons/"))
+    assert (
+        0.5 * neurons < promised - fewer < 2 * neurons
+    )  # file headers are half of what is there in such a tiny bundle
 
 
 def test_random_weights_are_said(world: World, tmp_path: Path) -> None:
