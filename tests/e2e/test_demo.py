@@ -16,6 +16,8 @@ from core.images import decode
 from core.methods.first_order import FirstOrder
 from core.methods.heatmaps import text_heatmaps
 from core.models.load import load_model
+from core.store import Store
+from demo import neurons
 from demo.heads import track
 from precompute.cli import main
 
@@ -56,6 +58,22 @@ def test_labels_follow_the_ground_truth(bundle: Bundle) -> None:
     strong = {t.head for t in found if abs(t.correlation) > 0.35}
     # with 408 images the largest of 130 chance correlations stays under 0.20 (Bonferroni at 1 in 1,000)
     assert len(strong) >= 5, [str(t) for t in found[:10]]
+
+
+def test_neurons_are_named_by_what_they_follow(bundle: Bundle) -> None:
+    store = Store(bundle)
+    table = store.neurons
+    if table is None:
+        assert bundle.facts["model"]["tower"] == "resnet"
+        return
+    named = [neuron for neuron in neurons.track(store, table) if neuron.named]
+    # with 408 images the largest of 2,304 x 130 chance correlations stays under 0.27 (Bonferroni at 1 in 1,000), and a
+    # label of another neuron would name this one's value only as often as the pool does, for a few per cent of them
+    strong = [neuron for neuron in named if abs(neuron.correlation) > 0.6]
+    assert len(strong) >= 10, [str(neuron) for neuron in named[:10]]
+    assert len({neuron.value for neuron in strong}) >= 3
+    several = neurons.polysemantic(store, table)
+    assert several and all(len({c[:2] for c in each.concepts}) >= 2 for each in several)
 
 
 @pytest.mark.parametrize("name", MODELS)

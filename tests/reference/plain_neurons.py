@@ -41,9 +41,10 @@ class PlainNeurons:
 
 
 def plain_neurons(model: Path, files: list[Path], layer: int) -> PlainNeurons:
-    """All of one layer, an image at a time."""
+    """All of one layer, a few images at a time."""
     loaded = load_model(str(model), device="cpu")
     pixels = [loaded.transform(decode(file.read_bytes(), DecodePolicy())) for file in files]
-    made = [plain_second_order(loaded.tower.visual, pixel[None], layer, "own") for pixel in pixels]
+    few = [torch.stack(pixels[start : start + 16]) for start in range(0, len(pixels), 16)]
+    made = [plain_second_order(loaded.tower.visual, images, layer, "own") for images in few]
     stack = lambda name: torch.cat([getattr(one, name) for one in made]).numpy()
     return PlainNeurons(stack("phi_bno"), stack("pair_bnmo"), stack("p_btn"))

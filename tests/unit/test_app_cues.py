@@ -125,7 +125,9 @@ def test_words_neurons_and_prompt_without_a_model(bundle: Bundle, absent: None, 
 def test_scenes_are_counted_with_their_intervals(ready: Model, told: list) -> None:
     app = run(scenes="8", seed="3", of="c1")
     made: dict[str, Outcome] = told[-1]()["scenes"]
-    assert list(made) == [method for method in METHODS if method != "indirect"] and ready.calls == len(made)
+    assert list(made) == [method for method in METHODS if method != "indirect"]
+    calls = ready.calls
+    assert 2 <= calls <= len(made)  # methods that come to the same words share their scenes
     assert all(len(each.scenes) == len(each.predicted) == 8 for each in made.values())
     assert all({"cat"} <= set(scene.kinds) and "dog" not in scene.kinds for scene in made["neurons"].scenes)
     figure = next(iter(app.get("plotly_chart")))
@@ -136,7 +138,7 @@ def test_scenes_are_counted_with_their_intervals(ready: Model, told: list) -> No
         assert f"{hits} of 8, 95 % {low:.0%} to {high:.0%}" == data["customdata"][at]
     assert "of 8 scenes each" in texts(app) and not app.exception
     run(scenes="8", seed="3", of="c2")
-    assert ready.calls == len(made)  # kept
+    assert ready.calls == calls  # kept
 
 
 def test_indirect_effects_are_asked_for(ready: Model, told: list, monkeypatch: pytest.MonkeyPatch) -> None:
