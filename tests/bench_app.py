@@ -48,7 +48,7 @@ def make(folder: Path, n: int, thumbs: bool = False) -> Path:
     for name in ("representations", "r"):
         writer.close_memmap(name)
     for spec in schema.ARRAYS:
-        if spec.name in ("representations", "r"):
+        if spec.name in ("representations", "r") or spec in schema.NEURON_ARRAYS:
             continue
         shape = tuple(sizes[axis] for axis in spec.axes)
         array = rng.standard_normal(shape)
@@ -77,7 +77,8 @@ def make(folder: Path, n: int, thumbs: bool = False) -> Path:
     tables |= {"images": pa.table(images), "pool": pa.table({"text": [f"text {i}" for i in range(200)]})}
     tables["quarantine"] = tables["quarantine"].slice(0, 0)
     for name, table in tables.items():
-        writer.table(name, table)
+        if name != "characterisation":  # it is of neurons
+            writer.table(name, table)
     for key, made in index.items():
         writer.index(key, made)
     if thumbs:
