@@ -39,11 +39,11 @@ def write_neurons(
     chance = chance_distance(unit_no[measured.image_ids])
     layers, neurons, images = len(made), made[0].neurons, len(measured.image_ids)
     carriers = [str(pair) for pair in made[0].pairs]  # of the first layer, which has the most
-    arrays = _Arrays(writer, layers, neurons, images, len(carriers))
+    arrays = _Arrays(writer, layers, neurons, images)
     for i, lens in enumerate(made):
         layer = _Layer(lens, measured, len(carriers), plan.settings.neuron_largest)
         layer.fit(seen)
-        arrays.fill(i, layer, plan.settings.top_images, lambda ids: unit_no[ids], chance)
+        arrays.fill(i, layer, plan.settings.top_images, unit_no, chance)
     writer.array("neuron_image_ids", measured.image_ids)
     writer.array("neuron_token_activation_mean", measured.token_mean_lnt.astype(np.float32))
     arrays.write()
@@ -86,7 +86,7 @@ class _Layer:
         top_nim = np.zeros((self.lens.neurons, self.largest, len(self.lens.pairs)), np.float32)
         reduce_ncm = self.lens.reduce_ncm.cpu().numpy()
         for part in self.chunks():
-            s_nim = self.measured.block(self.lens.layer, part).s_nim
+            s_nim = self.measured.scalars(self.lens.layer, part)
             self.mean_nm[part] = s_nim.mean(1, dtype=np.float64)
             centred_nim = s_nim - self.mean_nm[part, None].astype(np.float32)
             self.norm_ni[part] = np.linalg.norm(centred_nim @ reduce_ncm[part].transpose(0, 2, 1), axis=-1)
@@ -99,7 +99,7 @@ class _Layer:
         self.principal = self.lens.principal(torch.from_numpy(top_nim).to(device), mean_nm)
         read_nm = self.principal.read_nm.cpu().numpy()
         for part in self.chunks():
-            s_nim = self.measured.block(self.lens.layer, part).s_nim
+            s_nim = self.measured.scalars(self.lens.layer, part)
             read_nim = (s_nim - self.mean_nm[part, None].astype(np.float32)) * read_nm[part, None]
             x_ni = read_nim.sum(-1, dtype=np.float64)
             self.coef_ni[part] = x_ni
@@ -122,18 +122,17 @@ class _Layer:
 class _Arrays:
     """The arrays, filled layer by layer."""
 
-    def __init__(self, writer: BundleWriter, layers: int, neurons: int, images: int, carriers: int) -> None:
+    def __init__(self, writer: BundleWriter, layers: int, neurons: int, images: int) -> None:
         self.writer, self.made = writer, dict[str, list[np.ndarray]]()
         self.norm = writer.memmap("neuron_norm", (layers, neurons, images))
         self.coef = writer.memmap("neuron_coef", (layers, neurons, images))
         self.active: list[np.ndarray] = []
-        self.carriers = carriers
 
     @property
     def direction(self) -> np.ndarray:
         return np.stack(self.made["direction"])
 
-    def fill(self, i: int, layer: _Layer, ranks: int, units: Callable[[np.ndarray], np.ndarray], chance: float) -> None:
+    def fill(self, i: int, layer: _Layer, ranks: int, unit_no: np.ndarray, chance: float) -> None:
         """Everything of one layer."""
         lens, norm_ni, coef_ni = layer.lens, layer.norm_ni, layer.coef_ni
         r_no, mean = layer.principal.direction_no.cpu().numpy(), layer.mean_nm
@@ -164,7 +163,7 @@ class _Arrays:
             "total_active": active_io,
             "share_above": (norm_ni > np.quantile(norm_ni, ACTIVE)).mean(1),
             "later_share": layer.padded(layer.share_nm).astype(np.float32),
-            "concepts": self._concepts(layer, units, chance),
+            "concepts": self._concepts(layer, unit_no, chance),
             "top_ids": ids,
             "top_scores": scores,
         }
@@ -175,11 +174,8 @@ class _Arrays:
         """Top images by each of LISTS, and the mean activation."""
         n, image_ids = layer.lens.neurons, layer.measured.image_ids
         lists = [TopK((n,), ranks, largest=name != "-") for name in LISTS]
-        activation_n = np.zeros(n)
-        measure_nia = np.concatenate(
-            [layer.measured.block(layer.lens.layer, part).measure_nia for part in layer.chunks()]
-        )
-        activation_n[:] = measure_nia[..., MEASURES.index("activation mean")].mean(1, dtype=np.float64)
+        measure_nia = layer.measured.measures(layer.lens.layer)
+        activation_n = measure_nia[..., MEASURES.index("activation mean")].mean(1, dtype=np.float64)
         by_name = {"+": layer.coef_ni, "-": layer.coef_ni, "norm": layer.norm_ni}
         by_name |= {name: measure_nia[..., i] for i, name in enumerate(MEASURES)}
         for top, name in zip(lists, LISTS, strict=True):
@@ -188,13 +184,13 @@ class _Arrays:
         scores = np.stack([top.scores for top in lists], axis=1)
         return ids, np.where(ids < 0, np.float32(np.nan), scores), activation_n
 
-    def _concepts(self, layer: _Layer, units: Callable[[np.ndarray], np.ndarray], chance: float) -> np.ndarray:
+    def _concepts(self, layer: _Layer, unit_no: np.ndarray, chance: float) -> np.ndarray:
         """Clusters among each neuron's images of largest norm; none for a neuron without effect."""
         found = np.zeros(layer.lens.neurons, np.int16)
         for n, rows in enumerate(layer.largest_ni):
             if layer.norm_ni[n].any():
                 ids = layer.measured.image_ids[rows]
-                found[n] = concept_clusters(units(ids).astype(np.float32), chance).max(initial=-1) + 1
+                found[n] = concept_clusters(unit_no[ids].astype(np.float32), chance).max(initial=-1) + 1
         return found
 
     def write(self) -> None:

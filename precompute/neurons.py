@@ -11,7 +11,6 @@ about 1), so that without the factor the small ones would be subnormal. Rounding
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from core.bundle.atomic import atomic_npy, load_arrays
 from core.bundle.npy import map_npy
+from core.methods.neuron_effects import activity, direct_scalars
 from core.methods.second_order import SecondOrder
 from core.models.load import LoadedModel
 from core.models.tower import Trace
@@ -52,8 +52,13 @@ class KeptNeurons:
         neurons = made[0].neurons if made else 0
         self._tokens = np.zeros((len(made), neurons, tokens), np.float64)
 
+    def layers(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """The neuron layers that a pass over these images must tap: none where no image of them is measured."""
+        measured = not self._wanted.isdisjoint(ids)
+        return tuple(lens.layer for lens in self._lenses) if measured else ()
+
     def update(self, ids: Sequence[int], trace: Trace) -> None:
-        """Add a batch, its images in the order of `ids`."""
+        """Add a batch, its images in the order of `ids`; traced with the neurons of `layers(ids)`."""
         at = [b for b, image_id in enumerate(ids) if image_id in self._wanted]
         if not at:
             return
@@ -77,16 +82,8 @@ class KeptNeurons:
 
 def measures(trace: Trace, layer: int) -> Tensor:
     """(b, n, 3): see MEASURES."""
-    p_btn = trace.neurons[layer]
-    first_bn = p_btn[:, 0] / (trace.scale_b * trace.norm_b)[:, None]
-    return torch.stack([p_btn.amax(1), p_btn.mean(1), first_bn], dim=-1)
-
-
-class Block(NamedTuple):
-    """Some neurons of a layer over all measured images: `s_nim` fp32, `measure_nia` fp32."""
-
-    s_nim: np.ndarray
-    measure_nia: np.ndarray
+    active = activity(trace, layer)
+    return torch.stack([active.max_bn, active.mean_bn, direct_scalars(trace, layer)], dim=-1)
 
 
 class MeasuredNeurons:
@@ -105,12 +102,16 @@ class MeasuredNeurons:
             for kind in ("s", "a")
         }
 
-    def block(self, layer: int, neurons: slice) -> Block:
-        """Some neurons of one layer, in the order of `image_ids`."""
-        scalars, kept = (
-            np.concatenate([part[neurons] for part in self._maps[layer, kind]], axis=1) for kind in ("s", "a")
-        )
-        return Block(scalars.astype(np.float32) / np.float32(FACTOR), kept)
+    def scalars(self, layer: int, neurons: slice) -> np.ndarray:
+        """s of some neurons of one layer, (n, i, m) fp32, images in the order of `image_ids`."""
+        return self._read(layer, "s", neurons).astype(np.float32) / np.float32(FACTOR)
+
+    def measures(self, layer: int) -> np.ndarray:
+        """What MEASURES names, of all neurons of one layer: (n, i, 3) fp32."""
+        return self._read(layer, "a", slice(None))
+
+    def _read(self, layer: int, kind: str, neurons: slice) -> np.ndarray:
+        return np.concatenate([part[neurons] for part in self._maps[layer, kind]], axis=1)
 
     def shards(self, layer: int) -> Iterator[tuple[slice, np.ndarray]]:
         """All neurons of one layer, some images at a time: positions in `image_ids`, and s · FACTOR (n, i, m) fp16 as

@@ -69,7 +69,7 @@ class ShardWorker:
                 for read in batch:
                     thumbs.add_bytes(read.image_id - rows.start, read.prepared.thumbnail)
                 ids = [read.image_id for read in batch]
-                trace, parts = self._decompose(batch)
+                trace, parts = self._decompose(batch, neurons.layers(ids))
                 statistics.update(self.lens, parts)
                 kept.update(ids, parts)
                 neurons.update(ids, trace)
@@ -107,12 +107,12 @@ class ShardWorker:
     def _prepare(self, image: Image.Image) -> Prepared:
         return Prepared(self.model.transform(image), encode_thumb(image, self.plan.settings.thumb))
 
-    def _decompose(self, batch: list[Read]) -> tuple[Trace, Parts]:
-        """The batch's pass and its parts, checked to close."""
+    def _decompose(self, batch: list[Read], neurons: tuple[int, ...]) -> tuple[Trace, Parts]:
+        """The batch's pass, with the neurons of these layers, and its parts, checked to close."""
         pixels = torch.stack([read.prepared.pixels for read in batch]).to(self.model.device)
         try:
             with torch.inference_mode():
-                trace = self.model.tower.trace(pixels, self.lens.layers, neurons=self.plan.neuron_layers)
+                trace = self.model.tower.trace(pixels, self.lens.layers, neurons=neurons)
                 parts = self.lens.parts(trace)
         except torch.OutOfMemoryError as error:
             raise ModelError(

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from core.bundle.read import Bundle, open_bundle
 from core.bundle.verify import verify
 from core.methods.clusters import chance_distance, concept_clusters
+from core.models.openclip_vit import OpenClipViT
+from core.models.tower import Trace
 from tests.e2e.world import ATOMS, LARGEST, TOP, World, assert_same, call, refused
 from tests.reference.plain_characterise import plain_totals
 from tests.reference.plain_neurons import PlainNeurons
@@ -194,6 +197,20 @@ def test_a_few_images_and_given_layers(world: World, tmp_path: Path) -> None:
     folder = tmp_path / "p" / bundle.folder.name
     assert call(["merge", str(folder), "--quiet", "--torch-threads", "1"]).code == 0
     assert_same(folder, bundle.folder)
+
+
+def test_passes_over_images_that_are_not_measured_tap_no_neurons(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, asked = OpenClipViT.trace, []
+
+    def trace(self: OpenClipViT, images: torch.Tensor, layers: tuple[int, ...], neurons: tuple[int, ...] = ()) -> Trace:
+        asked.append(neurons)
+        return plain(self, images, layers, neurons)
+
+    monkeypatch.setattr(OpenClipViT, "trace", trace)
+    assert call(world.run(tmp_path, "--neuron-images", 3, "--neuron-layers", "0")).code == 0
+    assert set(asked) == {(), (0,)} and asked.count((0,)) <= 3
 
 
 def test_no_neurons_when_asked_so(world: World, tmp_path: Path) -> None:
