@@ -11,14 +11,15 @@ from tqdm import tqdm
 
 from core.bundle.atomic import atomic_file
 from core.bundle.read import Bundle, open_bundle
-from core.errors import BundleMissing, InputError, ModelError
+from core.errors import BundleMissing, InputError
 from core.methods.characterise import TEXTS, Accuracy
 from core.methods.sparse_text import pursue, text_atoms
-from core.models.load import LoadedModel, load_model
+from core.models.load import LoadedModel
 from core.text.embed import embed_pool
 from core.text.pools import TextPool, load_pool
 from precompute.arguments import resources
 from precompute.characterise import Neurons
+from precompute.recorded import model_of
 
 OWN = "bundle"
 _HEADER = ("kind", "layer", "texts", "pool", "top1", "standard_error", "images")
@@ -41,7 +42,13 @@ def characterise_bundle(arguments: argparse.Namespace) -> list[Accuracy]:
     model: LoadedModel | None = None
     for name, pool in zip(names, pools.values(), strict=True):
         if pool is not None and model is None:
-            model = _model(bundle, arguments)
+            model = model_of(
+                bundle,
+                "Name the right one with --model or --pretrained.",
+                name=arguments.model,
+                pretrained=arguments.pretrained,
+                device=arguments.device,
+            )
         rows += _of_pool(neurons, name, pool, model, arguments)
     _print(rows, bundle)
     if arguments.csv is not None:
@@ -111,25 +118,6 @@ def _of_pool(
         with _bar(f"{name}: describing", "text", arguments) as report:
             index_nm = pursue(neurons.directions(), atoms_wo, most, progress=report).index_nm
     return neurons.with_texts(atoms_wo, index_nm, counts, name)
-
-
-def _model(bundle: Bundle, arguments: argparse.Namespace) -> LoadedModel:
-    """The model that made the bundle. ModelError if it cannot be loaded or has other weights."""
-    made = bundle.facts["model"]
-    model = load_model(
-        arguments.model or made["name"],
-        arguments.pretrained or made["pretrained"],
-        device=arguments.device,
-        precision=made["precision"],
-        activation=made["activation"],
-        allow_random_weights=made["random_weights"],
-    )
-    if model.weights_digest != made["weights_digest"]:
-        raise ModelError(
-            f"The model that is loaded ({model.name}) has other weights than the one that made bundle {bundle.id}. "
-            "Name the right one with --model or --pretrained."
-        )
-    return model
 
 
 def _print(rows: Sequence[Accuracy], bundle: Bundle) -> None:

@@ -13,17 +13,17 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from core.bundle.read import Bundle, open_bundle
-from core.errors import ModelError, StorageError
+from core.bundle.read import open_bundle
+from core.errors import StorageError
 from core.images import DecodePolicy
 from core.methods.segmentation import mask
 from core.methods.segmentation_scores import SegmentationCounts, rate
-from core.models.load import LoadedModel, load_model
 from core.text.classes import class_names, load_templates, read_class_file
 from core.text.embed import class_embeddings, default_cache_dir
 from precompute.arguments import resources
 from precompute.manifest import build_manifest
 from precompute.reader import read_images
+from precompute.recorded import model_of
 from precompute.segment_data import Masks, as_seen, batches, choose
 from precompute.segment_maps import METHODS, NEURON_METHODS, Maps, usable
 
@@ -49,7 +49,7 @@ def segment(arguments: argparse.Namespace) -> int:
     for one in unable:
         print(f"{one.method} is left out: {one.reason}.", file=sys.stderr)
     names = class_names(manifest.classes, given)
-    model = _model(bundle)
+    model = model_of(bundle, "Restore the weights it was made with, or make the bundle again.")
     embedded = class_embeddings(model, names, templates, cache_dir=default_cache_dir())
     texts = Texts({label: i for i, label in enumerate(manifest.classes)}, torch.from_numpy(embedded))
     cuts = {m: arguments.threshold if m in NEURON_METHODS else arguments.other_threshold for m in methods}
@@ -82,21 +82,6 @@ def segment(arguments: argparse.Namespace) -> int:
         print(f"{empty} masks have no object where the model looks; they count as all background.", file=sys.stderr)
     _tell(counts, cuts, arguments.csv)
     return 0
-
-
-def _model(bundle: Bundle) -> LoadedModel:
-    """The model that made the bundle. ModelError if it is not the one that can be loaded now."""
-    made = bundle.facts["model"]
-    model = load_model(
-        made["name"],
-        made["pretrained"],
-        precision=made["precision"],
-        activation=made["activation"],
-        allow_random_weights=made["random_weights"],
-    )
-    if model.weights_digest != made["weights_digest"]:
-        raise ModelError(f"{made['name']} has other weights now than when bundle {bundle.facts['id']} was made.")
-    return model
 
 
 def _tell(counts: dict[str, SegmentationCounts], cuts: dict[str, float | None], csv: Path | None) -> None:

@@ -68,7 +68,7 @@ class Explainer:
         self._companions: dict[str, Any] = {}
         self._traces: OrderedDict[str, _Entry] = OrderedDict()
         self._texts: OrderedDict[str, np.ndarray] = OrderedDict()
-        self._lens = self._locked(lambda: FirstOrder(self.model.tower, every, convention))
+        self._lens = self.run(lambda: FirstOrder(self.model.tower, every, convention))
 
     def check_bundle(self, facts: Mapping[str, Any]) -> None:
         """ModelError unless this is the model that made the bundle (`Bundle.facts`): its weights, by digest, and what
@@ -83,7 +83,7 @@ class Explainer:
         expected = theirs.get("details", {}).get("probe")
         if expected is None:
             return
-        found = self._locked(self.model.probe)
+        found = self.run(self.model.probe)
         worst = float(np.abs(np.subtract(found, expected)).max())
         if not worst <= PROBE_TOLERANCE[self.model.precision]:
             raise ModelError(
@@ -98,7 +98,7 @@ class Explainer:
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Unit embeddings (n, o), nothing kept; for pools. Give chunks: other sessions wait for each."""
-        return self._locked(lambda: self.model.encode_texts(texts))
+        return self.run(lambda: self.model.encode_texts(texts))
 
     def embed(self, prompts: Sequence[str]) -> np.ndarray:
         """Unit embeddings (n, o) of prompts, cached. InputError as for `clean_prompt`, or without prompts."""
@@ -127,7 +127,7 @@ class Explainer:
             width=image.width,
             height=image.height,
             view_yx3=self._view(pixels),
-            unit_o=_numpy(entry.parts.unit_bo[0]),
+            unit_o=to_numpy(entry.parts.unit_bo[0]),
             norm=float(entry.trace.norm_b[0]),
             residual=float(entry.parts.residual_b[0]),
             pixels=pixels,
@@ -191,9 +191,9 @@ class Explainer:
             parts = self._entry(image.key, image.pixels).parts
             t = torch.from_numpy(text_o).to(parts.unit_bo.device)
             heads_lh = torch.einsum("lhc,lhoc,o->lh", parts.coords_blhc[0], self._lens.basis_lhoc, t)
-            return _numpy(heads_lh), _numpy(parts.part_pbo[:, 0] @ t), _numpy(parts.bias_lbo[:, 0] @ t)
+            return to_numpy(heads_lh), to_numpy(parts.part_pbo[:, 0] @ t), to_numpy(parts.bias_lbo[:, 0] @ t)
 
-        heads_lh, part_p, bias_l = self._locked(compute)
+        heads_lh, part_p, bias_l = self.run(compute)
         part = dict(zip(self._lens.names, map(float, part_p), strict=True))
         rows = [BudgetRow("embedding", "embedding", None, part["embedding"])] if "embedding" in part else []
         for i, layer in enumerate(self._lens.layers):
@@ -237,9 +237,9 @@ class Explainer:
 
         def compute() -> np.ndarray:
             coords = self._entry(image.key, image.pixels).parts.coords_blhc[0, layer, unit.head]
-            return _numpy(self._lens.basis_lhoc[layer, unit.head] @ coords)
+            return to_numpy(self._lens.basis_lhoc[layer, unit.head] @ coords)
 
-        return self._locked(compute)
+        return self.run(compute)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -263,9 +263,9 @@ class Explainer:
             trace = self._entry(image.key, image.pixels).trace
             texts = torch.from_numpy(direction_o.astype(np.float32))[None].to(trace.norm_b.device)
             maps = text_heatmaps(self._lens, trace, texts, layers=layers)
-            return _numpy(maps.map_bwlhyx[0, 0]), _numpy(maps.class_token_bwlh[0, 0])
+            return to_numpy(maps.map_bwlhyx[0, 0]), to_numpy(maps.class_token_bwlh[0, 0])
 
-        return self._locked(compute)
+        return self.run(compute)
 
     def _entry(self, key: str, pixels: np.ndarray) -> _Entry:
         """The image's trace and parts, from the cache or computed."""
@@ -284,11 +284,7 @@ class Explainer:
                 self._traces.popitem(last=False)
             return entry
 
-        return self._locked(compute)
-
-    def run(self, compute: Callable[[], T]) -> T:
-        """For services on the same model, such as `core.explain.neurons`: run alone, as everything here does."""
-        return self._locked(compute)
+        return self.run(compute)
 
     def companion(self, name: str, make: Callable[[], T]) -> T:
         """A service on this model, such as `core.explain.neurons`: made once, and freed with the model."""
@@ -297,8 +293,9 @@ class Explainer:
                 self._companions[name] = make()
             return self._companions[name]
 
-    def _locked(self, compute: Callable[[], T]) -> T:
-        """Run alone. When a GPU's memory runs out: move to the CPU, say so, and run again."""
+    def run(self, compute: Callable[[], T]) -> T:
+        """Run alone, for services on the same model too (`core.explain.neurons`). When a GPU's memory runs out: move to
+        the CPU, say so, and run again."""
         with self._lock, torch.inference_mode():
             try:
                 return compute()
@@ -333,5 +330,6 @@ class Explainer:
         return np.ascontiguousarray(scaled.round().astype(np.uint8).transpose(1, 2, 0))
 
 
-def _numpy(x: torch.Tensor) -> np.ndarray:
+def to_numpy(x: torch.Tensor) -> np.ndarray:
+    """On the CPU, float32."""
     return x.detach().float().cpu().numpy()

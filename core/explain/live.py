@@ -11,7 +11,7 @@ import torch
 from core.errors import ModelError
 from core.explain.explainer import Explainer
 from core.methods.layernorm import Convention
-from core.models.load import load_model, pick_device
+from core.models.load import load_recorded, pick_device
 
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 _TRACES = (64 * 2**20, 512 * 2**20)
@@ -60,15 +60,7 @@ def memory(kind: str) -> int:
 
 
 def _load(facts: Mapping[str, Any], device: torch.device) -> Explainer:
-    made = facts["model"]
-    model = load_model(
-        made["name"],
-        made["pretrained"],
-        device=device.type,
-        precision=made["precision"],
-        activation=made["activation"],
-        allow_random_weights=made["random_weights"],
-    )
+    model = load_recorded(facts["model"], device=device.type)
     # a small model's images are small too, and so many small models fit beside each other
     low, high = _TRACES
     cache_bytes = min(high, max(low, sum(parameter.nbytes for parameter in model.clip.parameters())))

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from core.errors import InputError
 from core.explain.answers import ImageTrace
-from core.explain.explainer import Explainer
+from core.explain.explainer import Explainer, to_numpy
 from core.explain.neuron_answers import ActivationMap, DiscoveredConcept, Effects, RankedNeuron
 from core.ids import Neuron
 from core.methods.concepts import discover
-from core.methods.neuron_effects import direct_effects, indirect_effects
+from core.methods.neuron_effects import activity, direct_effects, indirect_effects
 from core.methods.second_order import SecondOrder
 from core.methods.segmentation import TOP_NEURONS, choose_neurons, neuron_map
 from core.models.tower import Trace
@@ -88,7 +88,7 @@ class NeuronExplainer:
         """Where a neuron is active."""
         i, n = self.table.at(address)
         layer = self.table.layers[i]
-        return self._map(layer, n, _numpy(self._read(image).trace.neurons[layer][0, :, n]))
+        return self._map(layer, n, to_numpy(self._read(image).trace.neurons[layer][0, :, n]))
 
     def look(
         self, pictures: Sequence[Image.Image], address: str | Neuron
@@ -103,7 +103,7 @@ class NeuronExplainer:
             tower, device = self.explainer.model.tower, self.explainer.model.device  # it may have moved
             trace = tower.trace(pixels_bchw.to(device), (), neurons=(layer,))
             unit_bo = trace.representation_bo / trace.norm_b[:, None]
-            return _numpy(trace.neurons[layer][..., n]), _numpy(unit_bo)
+            return to_numpy(trace.neurons[layer][..., n]), to_numpy(unit_bo)
 
         p_bt, unit_bo = self.explainer.run(compute)
         return tuple((self._map(layer, n, p_t), unit_o) for p_t, unit_o in zip(p_bt, unit_bo, strict=True))
@@ -184,7 +184,7 @@ class NeuronExplainer:
             activation_btn = torch.cat([read.trace.neurons[layer] for layer in self.table.layers], -1)
             pairs = zip(index_wk[0].tolist(), similarity_wk[0].tolist(), strict=True)
             chosen = tuple((self.table.address(row), value) for row, value in pairs)
-            return _numpy(neuron_map(activation_btn, index_wk[0], tower.grid)[0]), chosen
+            return to_numpy(neuron_map(activation_btn, index_wk[0], tower.grid)[0]), chosen
 
         return self.explainer.run(compute)
 
@@ -220,8 +220,8 @@ class NeuronExplainer:
             for i, lens in enumerate(lenses):
                 s_nm = lens.scalars(trace)[0] - self._mean_s(i)
                 centred.append(s_nm)
-                norms.append(_numpy(lens.norms(s_nm[None], torch.zeros_like(s_nm))[0]))
-                coefs.append(_numpy((s_nm * self._read_nm(i)).sum(-1)))
+                norms.append(to_numpy(lens.norms(s_nm[None], torch.zeros_like(s_nm))[0]))
+                coefs.append(to_numpy((s_nm * self._read_nm(i)).sum(-1)))
             made = _Read(trace, tuple(centred), np.stack(norms), np.stack(coefs))
             self._images[image.key] = made
             while len(self._images) > _KEPT:
@@ -250,8 +250,8 @@ class NeuronExplainer:
             less, mean = [], []
             for i, lens in enumerate(self._lens):
                 along_nm = lens.along(text_o.to(self.explainer.model.device))
-                less.append(_numpy((read.centred[i] * along_nm).sum(-1)))
-                mean.append(_numpy((self._mean_s(i) * along_nm).sum(-1)))
+                less.append(to_numpy((read.centred[i] * along_nm).sum(-1)))
+                mean.append(to_numpy((self._mean_s(i) * along_nm).sum(-1)))
             return np.stack(less), np.stack(mean)
 
         return self.explainer.run(compute)
@@ -261,8 +261,4 @@ class NeuronExplainer:
         return ActivationMap(str(Neuron(layer, n)), p_t[1:].reshape(rows, columns), float(p_t[0]), float(p_t.mean()))
 
     def _activation(self, read: _Read) -> np.ndarray:
-        return np.stack([_numpy(read.trace.neurons[layer][0].amax(0)) for layer in self.table.layers])
-
-
-def _numpy(x: Tensor) -> np.ndarray:
-    return x.detach().float().cpu().numpy()
+        return np.stack([to_numpy(activity(read.trace, layer).max_bn[0]) for layer in self.table.layers])

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,6 +115,22 @@ class LoadedModel:
     def batch(self, images: Sequence[Image.Image]) -> Tensor:
         """Preprocessed images (b, 3, s, s) on the model's device."""
         return torch.stack([self.transform(image) for image in images]).to(self.device)
+
+
+def load_recorded(
+    made: Mapping[str, Any], *, name: str | None = None, pretrained: str | None = None, device: str = "auto"
+) -> LoadedModel:
+    """The model that a bundle records (`LoadedModel.facts`, the field `model` of bundle.json); `name` and `pretrained`
+    say where it lies now, if it was moved. Raises as `load_model`; whether the weights are the same is for the caller
+    to check, by `weights_digest`."""
+    return load_model(
+        name or made["name"],
+        pretrained or made["pretrained"],
+        device=device,
+        precision=made["precision"],
+        activation=made["activation"],
+        allow_random_weights=made["random_weights"],
+    )
 
 
 def load_model(

@@ -14,6 +14,7 @@ from core.errors import InputError
 from core.methods.cues import toward, word_weights
 from core.store.answers import Population
 from core.store.neurons import NeuronTable
+from core.store.texts import check_text
 from core.text.mentions import naming
 
 NEURONS = 100
@@ -63,10 +64,8 @@ class CueFinder:
 
     def check(self, t1_o: np.ndarray, t2_o: np.ndarray) -> np.ndarray:
         """v (o,). InputError if the two texts are one to the model, or their embeddings do not fit the bundle."""
-        width = self.table.bundle.axes["out"].size
         for t_o in (t1_o, t2_o):
-            if np.shape(t_o) != (width,) or not np.isfinite(t_o).all():
-                raise InputError(f"A text's embedding here has {width} finite numbers, not {np.shape(t_o)}.")
+            check_text(self.table.bundle, t_o)
         v_o = np.asarray(t2_o, np.float64) - np.asarray(t1_o, np.float64)
         if np.linalg.norm(v_o) < 1e-4:  # embeddings are float32, of norm one; nothing closer is told apart
             raise InputError(

@@ -12,6 +12,7 @@ from core.errors import AddressError, InputError
 from core.ids import Head, parse
 from core.methods.textspan import best_explained, explained_in_order, textspan
 from core.store import answers as a
+from core.store.texts import check_text
 
 _LABEL = 60  # characters
 _LABEL_TEXTS = 3
@@ -135,17 +136,10 @@ class HeadTable:
     def direction(self, i: int, h: int, direction: int | np.ndarray) -> np.ndarray:
         """Qᵀt (c,) of a pick or of a text's embedding."""
         if isinstance(direction, np.ndarray):
-            text_o = self.check_text(direction)
+            text_o = check_text(self.bundle, direction)
         else:
             text_o = self._array("text_embeddings")[self._row(i, h, direction)]
         return np.asarray(text_o, np.float32) @ self._array("basis")[i, h]
-
-    def check_text(self, text_o: np.ndarray) -> np.ndarray:
-        """A text's embedding, finite and of the joint space's width; InputError otherwise."""
-        width = self.bundle.axes["out"].size
-        if np.shape(text_o) != (width,) or not np.isfinite(text_o).all():
-            raise InputError(f"A text's embedding here has {width} finite numbers, not the shape {np.shape(text_o)}.")
-        return np.asarray(text_o, np.float32)
 
     def stored_ends(self, i: int, h: int, pick: int) -> tuple[list[a.Hit], list[a.Hit]]:
         self._row(i, h, pick)
@@ -173,7 +167,7 @@ class HeadTable:
     def for_text(self, embedding_o: np.ndarray, k: int, by: str) -> tuple[a.TextScore, ...]:
         if by not in ("std", "mean"):
             raise InputError(f"Heads are ranked by 'std' or 'mean', not by {by[:40]!r}.")
-        text_o = self.check_text(embedding_o)
+        text_o = check_text(self.bundle, embedding_o)
         q_lhc = np.einsum("o,lhoc->lhc", text_o, self._array("basis"), optimize=True).astype(np.float64)
         mean_lh = np.einsum("lhc,lhc->lh", q_lhc, self._array("mean"))
         std_lh = np.sqrt(np.maximum(np.einsum("lhc,lhcd,lhd->lh", q_lhc, self._array("cov"), q_lhc, optimize=True), 0))

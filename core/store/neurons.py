@@ -16,6 +16,7 @@ from core.store import answers as a
 from core.store import neuron_answers as n
 from core.store.scan import Scores
 from core.store.spread import histogram, intervals
+from core.store.texts import check_text
 
 if TYPE_CHECKING:
     from core.methods.sparse_text import SparseText
@@ -166,10 +167,7 @@ class NeuronTable:
 
     def for_text(self, embedding_o: np.ndarray, k: int = 12) -> tuple[n.SimilarNeuron, ...]:
         """The neurons whose direction is most along or against a text's unit embedding less the pool's mean."""
-        width = self.bundle.axes["out"].size
-        if np.shape(embedding_o) != (width,) or not np.isfinite(embedding_o).all():
-            raise InputError(f"A text's embedding here has {width} finite numbers, not {np.shape(embedding_o)}.")
-        centred_o = np.asarray(embedding_o, np.float32) - self.pool_mean
+        centred_o = check_text(self.bundle, embedding_o) - self.pool_mean
         return self._by_direction(centred_o / max(float(np.linalg.norm(centred_o)), 1e-12), k, np.array([], np.int64))
 
     def concepts(self, address: str | Neuron) -> tuple[n.Concept, ...]:
@@ -230,10 +228,10 @@ class NeuronTable:
         """A text of the bundle's pool."""
         return str(self._pool[row].as_py())
 
-    @property
+    @cached_property
     def pool_mean(self) -> np.ndarray:
         """(o,) mean embedding of the bundle's pool, which sparse decompositions take off every text."""
-        return self._pool_mean
+        return self.bundle.array("text_embeddings").mean(0, dtype=np.float64).astype(np.float32)
 
     def _refit(self, direction_o: np.ndarray, index_m: np.ndarray) -> np.ndarray:
         """Least squares coefficients of the texts given; atoms are centred and of norm one."""
@@ -297,10 +295,6 @@ class NeuronTable:
     @cached_property
     def _pool(self) -> Any:
         return self.bundle.table("pool")["text"]
-
-    @cached_property
-    def _pool_mean(self) -> np.ndarray:
-        return self.bundle.array("text_embeddings").mean(0, dtype=np.float64).astype(np.float32)
 
     @cached_property
     def _units(self) -> np.memmap:

@@ -20,6 +20,7 @@ from core.store.images import ImageTable
 from core.store.measures import as_groups, follows
 from core.store.neurons import NeuronTable
 from core.store.scan import Scores, gather, scan, spread_ids
+from core.store.texts import check_text
 from core.text.zeroshot import binomial_error
 
 FOLD_ABOVE = 0.95
@@ -181,7 +182,7 @@ class Store:
 
     def images_for_text(self, embedding_o: np.ndarray, k: int = 24) -> a.Neighbours:
         """The images nearest to a text's embedding by the whole representation."""
-        return self.similar(self.head_table.check_text(embedding_o), k)
+        return self.similar(check_text(self.bundle, embedding_o), k)
 
     def heads_for_text(self, embedding_o: np.ndarray, k: int = 10, by: str = "std") -> tuple[a.TextScore, ...]:
         """The heads whose ⟨c, t⟩ varies most over the images (by "std"), or is largest on average ("mean")."""

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from core.bundle.read import open_bundle
+from pages._ui import live, resources
+from tests.e2e.plain_case import SHOWN, Case
 from tests.e2e.world import World, call, make_world
 from tests.reference.plain_neurons import PlainNeurons, plain_neurons
 
@@ -42,3 +44,20 @@ def vit_neurons(world: World, vit_bundle: Path) -> dict[int, PlainNeurons]:
 @pytest.fixture(scope="session")
 def resnet_bundle(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return call(world.run(tmp_path_factory.mktemp("resnet"), kind="resnet")).bundle
+
+
+@pytest.fixture(scope="module", params=["vit", "resnet"])
+def page_case(
+    request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Case, resources.Opened]]:
+    """A bundle that pages have open, its live model there, and what is true of the image SHOWN, whose thumbnail the
+    model is shown."""
+    bundle: Path = request.getfixturevalue(f"{request.param}_bundle")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(resources.BUNDLES_VARIABLE, str(bundle.parent))
+        patch.setattr(resources, "MODELS", live.LiveModels(resources._load, resources._weight, resources._memory))
+        opened = resources.open_named(bundle.name)
+        file = tmp_path_factory.mktemp("thumbnail") / "it.jpg"
+        file.write_bytes(opened.store.thumbnail(SHOWN))
+        resources.explainer(opened)  # waits, so that pages are drawn whole at once
+        yield Case(world.model(request.param), request.param, [file]), opened

@@ -11,6 +11,9 @@ from core.models.load import load_model
 from tests.reference.plain_attention import own_share, pool_contributions, vit_residual_terms
 from tests.reference.plain_run import PlainTexts, load_plain, plain_run
 
+SHOWN = 3
+"""The image of a bundle that tests of the Image page look at."""
+
 
 class Case:
     """The model in `folder` ("vit" or "resnet") and the image files: its own answers, and the plain ones."""

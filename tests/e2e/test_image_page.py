@@ -4,8 +4,7 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,13 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from pages._ui import live, resources, uploads
-from tests.e2e.plain_case import Case
+from tests.e2e.plain_case import SHOWN, Case
 from tests.e2e.test_explain import FP32, _Pretend
-from tests.e2e.world import World
 from tests.hostile import animation, bomb_png, encode, noise
 from tests.reference.plain_heatmap import PlainHeatmap, plain_heatmap
 
 WALL, SEA, ARABIC = PROMPTS = ("a red wall", "the blue sea", "\u200fكلب على الشاطئ")
-IMAGE = 3
+IMAGE = SHOWN
 OPACITY = 0.8
 LEVEL = 1.5 / 255  # of an overlay: its own rounding, and that of fp32 numbers close to a half
 
@@ -55,17 +53,9 @@ class Visit:
         return plain_heatmap(self.tokens_ltho, self.texts[text], **how)
 
 
-@pytest.fixture(scope="module", params=["vit", "resnet"])
-def visit(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
-    bundle: Path = request.getfixturevalue(f"{request.param}_bundle")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(resources.BUNDLES_VARIABLE, str(bundle.parent))
-        patch.setattr(resources, "MODELS", live.LiveModels(resources._load, resources._weight, resources._memory))
-        opened = resources.open_named(bundle.name)
-        file = tmp_path_factory.mktemp("thumbnail") / "it.jpg"
-        file.write_bytes(opened.store.thumbnail(IMAGE))
-        resources.explainer(opened)  # waits, so that pages are drawn whole at once
-        yield Visit(Case(world.model(request.param), request.param, [file]), opened)
+@pytest.fixture(scope="module")
+def visit(page_case: tuple[Case, resources.Opened]) -> Visit:
+    return Visit(*page_case)
 
 
 def said(app: AppTest) -> str:

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 from core.bundle.read import open_bundle
 from core.methods.segmentation_scores import IGNORE, SegmentationCounts, rate
 from core.text.classes import load_templates
-from pages._ui import live, resources
+from pages._ui import resources
 from precompute.segment_maps import METHODS
 from tests.e2e.plain_case import Case
 from tests.e2e.test_image_page import LEVEL, OPACITY, PROMPTS, SEA, WALL, Visit, grid, laid_over, said
@@ -230,17 +229,9 @@ def test_masks_that_do_not_fit_are_named(masked: Masked, vit_bundle: Path, tmp_p
 # --- the page -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["vit", "resnet"])
-def visit(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
-    bundle: Path = request.getfixturevalue(f"{request.param}_bundle")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(resources.BUNDLES_VARIABLE, str(bundle.parent))
-        patch.setattr(resources, "MODELS", live.LiveModels(resources._load, resources._weight, resources._memory))
-        opened = resources.open_named(bundle.name)
-        file = tmp_path_factory.mktemp("thumbnail") / "it.jpg"
-        file.write_bytes(opened.store.thumbnail(3))
-        resources.explainer(opened)
-        yield Visit(Case(world.model(request.param), request.param, [file]), opened)
+@pytest.fixture(scope="module")
+def visit(page_case: tuple[Case, resources.Opened]) -> Visit:
+    return Visit(*page_case)
 
 
 def alpha(row: dict[str, Any], of: str) -> np.ndarray:
