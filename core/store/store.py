@@ -20,6 +20,7 @@ from core.store.heads import HeadTable
 from core.store.images import ImageTable
 from core.store.measures import as_groups, follows
 from core.store.neurons import NeuronTable
+from core.store.pairs import PairTable
 from core.store.scan import Scores, gather, scan, spread_ids
 from core.store.texts import check_text
 from core.text.zeroshot import binomial_error
@@ -109,6 +110,13 @@ class Store:
     def neurons(self) -> NeuronTable | None:
         """Answers about MLP neurons, where this bundle has them (see NeuronTable)."""
         return NeuronTable(self.bundle, self._folded, FOLD_ABOVE) if self.bundle.has("neuron_direction") else None
+
+    @cached_property
+    def pairs(self) -> PairTable | None:
+        """Answers about neuron-head pairs, where this bundle has them (see PairTable)."""
+        if self.neurons is None or not self.bundle.has("pair_coords"):
+            return None
+        return PairTable(self.bundle, self.neurons, self.head_table, self._folded, FOLD_ABOVE)
 
     # --- one head -------------------------------------------------------------------------------------------------
 
