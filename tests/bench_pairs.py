@@ -73,7 +73,8 @@ def _tables(folder: Path) -> tuple[Any, NeuronTable, Any, Any, float]:
         path = folder / f"{m}.faiss"
         write_index(path, build_flat_fp16(coords[0, :, m]))
         indexes[schema.pair_key(Head(None, m))] = read_index(path)
-    labels = {"neuron_layer": [None], "later_head": [str(Head(None, m)) for m in range(HEADS)]}
+    heads = [str(Head(None, m)) for m in range(HEADS)]
+    labels = {"neuron_layer": [None], "neuron_list": ["+"], "later_head": heads}
     axes = {"neuron": Axis(NEURONS, None), "neuron_image": Axis(5_000, None), "out": Axis(OUT, None)}
     axes |= {name: Axis(len(each), each) for name, each in labels.items()}
     pool = {"text": _Texts()}

@@ -4,12 +4,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.store.neuron_answers import SparseLabel, SparseTerm
 from core.store.neurons import NeuronTable, signed_label
+
+if TYPE_CHECKING:
+    from core.methods.sparse_text import Dictionary
 
 NOW = 20
 """Texts of a decomposition that is made when asked for: each costs a pass over the pool."""
@@ -79,7 +82,7 @@ class PairTexts:
         from core.methods.sparse_text import pursue
 
         direction_no = torch.from_numpy(np.stack([self._direction(row) for row in rows]))
-        picks = min(NOW, self._array("text_index").shape[1], len(self._atoms), direction_no.shape[1])
+        picks = min(NOW, self._array("text_index").shape[1], len(self._atoms.atoms_wo), direction_no.shape[1])
         made = pursue(direction_no, self._atoms, picks)
         parts = zip(rows, made.index_nm.numpy(), made.coefficient_nm.numpy(), made.residual_nm.numpy(), strict=True)
         return [self._sparse(*part) for part in parts]
@@ -91,14 +94,15 @@ class PairTexts:
         return SparseLabel(self._address(row), tuple(terms), np.asarray(left_m[given], np.float64))
 
     @cached_property
-    def _atoms(self) -> Any:
-        """The pool's atoms in single precision: 92 MB for 30,000 texts of 768 numbers, which take 0.4 s to scale."""
+    def _atoms(self) -> "Dictionary":
+        """The pool's atoms in single precision and their screening copy: at most 184 MB for 30,000 texts of 768
+        numbers, kept, as they take several times as long to make as a pair takes to decompose."""
         import torch
 
-        from core.methods.sparse_text import AtomScaling, text_atoms
+        from core.methods.sparse_text import AtomScaling, Dictionary, text_atoms
 
         texts = np.array(self._neurons.bundle.array("text_embeddings"))
-        return text_atoms(torch.from_numpy(texts), AtomScaling.UNIT).float()
+        return Dictionary(text_atoms(torch.from_numpy(texts), AtomScaling.UNIT).float())
 
     @cached_property
     def _at(self) -> dict[int, int]:

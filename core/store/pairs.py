@@ -129,7 +129,7 @@ class PairTable:
 
     def text(self, address: str | Pair, picks: int | None = None) -> SparseLabel:
         """The sparse decomposition of d̂ with the first `picks` texts (default: all): the stored one of a described
-        pair; any other is made now, in well under a second, and kept."""
+        pair; any other's (at most NOW texts) is made now, in well under a second, and kept."""
         return self._texts.first(self.row(address), picks)
 
     def short(self, address: str | Pair) -> str:
