@@ -71,6 +71,17 @@ class PairTable:
         i, n, m = self.at(address)
         return (i * self.neurons.neurons + n) * len(self.heads) + m
 
+    def check_head(self, head: Head) -> None:
+        """AddressError for a head that has no pairs."""
+        if head not in self.heads:
+            raise AddressError(
+                f"{head} reads none of this bundle's neurons: heads are {self.heads[0]} to {self.heads[-1]}."
+            )
+
+    def analysed(self, head: str | Head) -> bool:
+        """Whether the bundle has the head's own parts, so that it has a page."""
+        return (_head(head) if isinstance(head, str) else head).layer in self._heads.layers
+
     def columns(self) -> p.PairColumns:
         """Every pair, for a table; best score first."""
         return self._columns
@@ -156,7 +167,7 @@ class PairTable:
         """The measured images in which what a whole head writes differs most from its mean, with that length; none for
         a head of a layer that the bundle does not analyse."""
         unit = _head(head) if isinstance(head, str) else head
-        if unit.layer not in self._heads.layers:
+        if not self.analysed(unit):
             return ()
         i, h = self._heads.at(unit)
         with self._lock:
@@ -173,13 +184,17 @@ class PairTable:
                     self._head_hits.popitem(last=False)
         return self._fold(known[: 2 * k])[:k]
 
+    def quantiles(self, address: str | Pair) -> tuple[tuple[float, float], ...]:
+        """Stored quantiles of x, (level, value) each."""
+        levels = map(float, self.bundle.axes["quantile"].labels or [])
+        return tuple(zip(levels, self.array("quantiles")[self.at(address)].tolist(), strict=True))
+
     def intervals(self, address: str | Pair, per_row: int) -> a.Intervals:
         """Stored images by quantile interval of x, highest first, the interval's bounds from the stored quantiles
         where they are among these and otherwise from the images themselves."""
         i, n, m = self.at(address)
         images = self.population.looked_at
-        levels = [float(level) for level in self.bundle.axes["quantile"].labels or []]
-        value = dict(zip(levels, self.array("quantiles")[i, n, m].tolist(), strict=True))
+        value = dict(self.quantiles(address))
         ends = self.ends(address, 1, fold=False)
         value |= {1.0: ends.plus[0].score, 0.0: ends.minus[0].score} if ends.plus and ends.minus else {}
         made = []

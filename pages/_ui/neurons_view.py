@@ -8,6 +8,7 @@ from core.store import Store
 from core.store.neurons import NeuronTable
 from pages._ui import pools, selection
 from pages._ui.selection import Chosen
+from pages._ui.steps import MOST_CHARACTERS
 
 TABS = {"ends": "Both ends", "intervals": "By quantile", "measures": "Other measures", "concepts": "Concepts",
         "effects": "Effects", "relabel": "Relabel"}  # fmt: skip
@@ -20,7 +21,6 @@ PERCENTS = tuple(map(float, range(0, 101, 5)))
 SHARES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 CONCEPTS = tuple(map(float, range(21)))
 MOST_TEXTS = 1_000  # a link's number is checked against the neuron's own texts later; this only bounds it
-MOST_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
