@@ -5,6 +5,7 @@ x of all of them are sorted once, and never stored. Memory does not depend on ho
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class _Maps:
     def __init__(self, writer: BundleWriter, lnm: tuple[int, int, int], coords: int, ranks: int) -> None:
         self._writer = writer
         intervals = (len(_intervals()), _SAMPLES)
-        shapes = {"coords": (coords,), "quantiles": (len(QUANTILES),)}
+        shapes: dict[str, tuple[int, ...]] = {"coords": (coords,), "quantiles": (len(QUANTILES),)}
         shapes |= dict.fromkeys(("top_ids", "top_scores"), (2, ranks))
         shapes |= dict.fromkeys(("interval_ids", "interval_scores"), intervals)
         shapes |= dict.fromkeys(("length", "std", "score", "share", "inertia"), ())
@@ -130,7 +131,7 @@ def _share(lens: NeuronHead, part: slice, centred_nim: np.ndarray) -> np.ndarray
 
 def _intervals() -> list[tuple[float, float]]:
     """Neighbouring levels, the highest interval first."""
-    return list(zip(LEVELS[:-1], LEVELS[1:], strict=True))[::-1]
+    return list(pairwise(LEVELS))[::-1]
 
 
 def _sampled_ranks(images: int) -> np.ndarray:
