@@ -82,6 +82,10 @@ class PairTable:
         """Whether the bundle has the head's own parts, so that it has a page."""
         return (_head(head) if isinstance(head, str) else head).layer in self._heads.layers
 
+    def head_label(self, head: str) -> str:
+        """The label of an analysed head; "" for any other."""
+        return self._heads.head(head).summary.label if self.analysed(head) else ""
+
     def columns(self) -> p.PairColumns:
         """Every pair, for a table; best score first."""
         return self._columns
