@@ -4,12 +4,15 @@ A neuron of butterflies reads differently through each head: through one its ima
 another butterflies on flowers. Which heads narrow it down is told by a score of what a bundle stores,
 
     score = tightness · inside,   tightness = 1 - inertia of the pair's images / inertia of the neuron's,
-                                  inside = 2 · (mean percentile of the neuron's ‖φ - b‖ over the pair's images) - 1,
+                                  inside = share of the pair's images in which the neuron is active,
 
 for the pairs that carry a noticeable share of the neuron: at least EVEN of what each would if all carried the same.
-Tightness is 0 for images as mixed as the neuron's own and 1 for one image many times; `inside` is 1 where the neuron's
-effect is as large as anywhere and 0 where it is as in images by chance, so a tight cluster of something else scores
-nothing. Of pairs that show the same images only the best is kept.
+Tightness is 0 for images as mixed as the neuron's own and 1 for one image many times. A neuron is active in the 2 % of
+images where its whole effect is longest, so a tight cluster of something that concerns this head alone is not inside.
+Of pairs that show the same images only the best is kept.
+
+(Over all neurons of the demo ResNet, of the 50 best sub-concepts whose neuron has a clear concept, 85 % keep it; with
+the mean percentile of the neuron's effect for `inside`, which is above 0.9 for nearly everything, 62 %.)
 
 Letters: m pairs (the heads of one neuron), i images of a pair.
 """
@@ -38,14 +41,14 @@ def sub_concepts(
     inertia_m: np.ndarray,
     neuron_inertia: float,
     share_m: np.ndarray,
-    percentile_mi: np.ndarray,
+    active_mi: np.ndarray,
     image_mi: np.ndarray,
     k: int,
 ) -> SubConcepts:
     """At most k distinct sub-concepts with a positive score; of equal ones the earlier pair.
 
     `inertia_m` NaN for heads that carry nothing of the neuron; `share_m` of its effect; `image_mi` ids of each pair's
-    first images, -1 for none, and `percentile_mi` in [0, 1], the place of the neuron's norm in each among all images.
+    first images, -1 for none, and `active_mi` whether the neuron is active in each.
     """
     there_m = np.isfinite(inertia_m) & (image_mi >= 0).any(1)
     if not there_m.any() or not neuron_inertia > 0:
@@ -53,8 +56,7 @@ def sub_concepts(
         return SubConcepts(np.zeros(0, int), nothing, nothing, nothing)
     tightness_m = 1 - np.where(there_m, inertia_m, neuron_inertia) / neuron_inertia
     seen_mi = image_mi >= 0
-    mean_m = (percentile_mi * seen_mi).sum(1) / np.maximum(1, seen_mi.sum(1))
-    inside_m = np.maximum(0, 2 * mean_m - 1)
+    inside_m = (active_mi & seen_mi).sum(1) / np.maximum(1, seen_mi.sum(1))
     noticeable_m = there_m & (share_m >= EVEN / there_m.sum())
     score_m = np.where(noticeable_m & (tightness_m > 0), tightness_m * inside_m, 0)
     chosen: list[int] = []

@@ -239,8 +239,11 @@ class PairTable:
         """Pairs, of any head, whose direction is most alike or most opposite, by |cosine|."""
         return self._by_direction(self.direction(address), k, self.row(address))
 
-    def sub_concepts(self, neuron: str | Neuron, k: int = 5, images: int = 10) -> tuple[p.SubConcept, ...]:
-        """The parts of a neuron's concept, best first (`core.methods.sub_concepts`), by `images` images of each."""
+    def sub_concepts(
+        self, neuron: str | Neuron, k: int = 5, images: int = 10, labels: bool = True
+    ) -> tuple[p.SubConcept, ...]:
+        """The parts of a neuron's concept, best first (`core.methods.sub_concepts`), by `images` images of each.
+        Without `labels` only described pairs have one."""
         i, n = self.neurons.at(neuron)
         later = np.flatnonzero(self._later[i])
         pairs = [Pair(Neuron(self.neurons.layers[i], n), self.heads[m]) for m in later]
@@ -250,24 +253,25 @@ class PairTable:
             id_mi[m, : len(each)] = [hit.image_id for hit in each]
         scores = self.neurons.scores(neuron, "norm")
         place_mi = np.searchsorted(scores.id_n, id_mi).clip(0, len(scores.id_n) - 1)
-        below_i = np.searchsorted(np.sort(scores.score_n), scores.score_n, side="right") / len(scores.id_n)
+        active_i = scores.score_n > float(self.neurons.array("threshold")[i, n])
         found = sub_concepts(
             self.array("inertia")[i, n, later].astype(np.float64),
             float(self.array("neuron_inertia")[i, n]),
             self.array("share")[i, n, later].astype(np.float64),
-            below_i[place_mi],
+            active_i[place_mi],
             id_mi,
             k,
         )
         chosen = [pairs[m] for m in found.pair_c]
-        labels = self._texts.whole([self.row(pair) for pair in chosen])
+        rows = [self.row(pair) for pair in chosen]
+        names = list(map(short, self._texts.whole(rows))) if labels else list(map(self.label, rows))
         return tuple(
             p.SubConcept(
-                str(pair), str(pair.head), short(label), float(score), float(tight), float(inside),
+                str(pair), str(pair.head), name, float(score), float(tight), float(inside),
                 float(self.array("share")[i, n, later[m]]), self._fold(hits[m]),
             )
-            for pair, label, m, score, tight, inside in zip(
-                chosen, labels, found.pair_c, found.score_c, found.tightness_c, found.inside_c, strict=True
+            for pair, name, m, score, tight, inside in zip(
+                chosen, names, found.pair_c, found.score_c, found.tightness_c, found.inside_c, strict=True
             )
         )  # fmt: skip
 

@@ -69,13 +69,15 @@ def levels(opened: Opened, chosen: Chosen[Any], table: PairTable, summary: PairS
         ("neuron", f"Neuron {summary.neuron}", summary.neuron_label, table.neurons.top(summary.neuron, "norm", BESIDE)),
         ("head", f"Head {summary.head}", table.head_label(summary.head), table.head_largest(summary.head, BESIDE)),
     ]  # fmt: skip
-    drawn = {}
+    drawn: dict[str, Any] = {}
     for kind, name, label, hits in rows:
         st.markdown(f"**{plain(name)}**" + (f": {plain(label)}" if label else ""))
         if not hits:
             st.caption("This bundle does not analyse the head's layer, so it has no images of the whole head.")
             continue
-        overlays = pairs_maps.over(opened, chosen.view, summary.address, hits, kind)
+        overlays = pairs_maps.over(opened, chosen.view, summary.address, hits, kind, told=not drawn)
+        if overlays.maps and drawn:
+            st.caption(plain(f"The maps of this row: {pairs_maps.UNITS[kind]}."))
         image_rows.row(opened, chosen, hits, f"pairs-beside-{kind}", name, overlays, tab=TAB)
         drawn[kind] = {"images": hits, "heatmaps": overlays.maps}
     st.caption(inertia(summary))
@@ -88,9 +90,8 @@ def sub(opened: Opened, chosen: Chosen[Any], table: PairTable, summary: PairSumm
     st.caption(
         "Parts of the neuron's concept, found without a language model: those of its pairs whose images are closer "
         "together than the neuron's and lie inside it. Score = tightness × inside; tightness = 1 − inertia of the "
-        "pair's images / the neuron's; inside = how much stronger the whole neuron is in them than in images by chance "
-        "(1: as strong as anywhere, 0: as by chance). Pairs with less than half of an even share of the neuron, and "
-        "pairs that show the same images again, are left out."
+        "pair's images / the neuron's; inside = share of them in which the whole neuron is active. Pairs with less "
+        "than half of an even share of the neuron, and pairs that show the same images again, are left out."
     )
     whole = table.neurons.top(summary.neuron, "norm", BESIDE)
     st.markdown(f"**Neuron {plain(summary.neuron)}**: {plain(summary.neuron_label)}")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.ids import Unit, parse
+from core.ids import parse
 from core.store.pair_answers import PairRow
 from core.store.pairs import PairTable
 from pages._ui import figures, resources, states
@@ -126,11 +126,7 @@ def _choices(chosen: Chosen[Any], table: PairTable) -> None:
             help="Pairs whose direction is most along or against this text, by the live model's text encoder.",
             width=300,
         )
-        heads: list[Unit | None] = [None, *table.heads]
-        st.selectbox(
-            "Head", heads, format_func=lambda head: "every head" if head is None else str(head), width=150,
-            **chosen.bound("head"),
-        )  # fmt: skip
+        st.selectbox("Head", table.heads, index=None, placeholder="every head", width=150, **chosen.bound("head"))
         if not view.near:
             st.selectbox("Sort by", list(SORTS), format_func=SORTS.__getitem__, width=210, **chosen.bound("sort"))
         if view.neuron is not None:

@@ -9,7 +9,7 @@ from pages._ui import image_address, selection
 from pages._ui.selection import Chosen
 from pages._ui.steps import MOST_CHARACTERS
 
-TABS = {"ends": "Both ends", "intervals": "By quantile", "levels": "Beside neuron and head", "sub": "Sub-concepts",
+TABS = {"ends": "Both ends", "intervals": "By quantile", "levels": "Three levels", "sub": "Sub-concepts",
         "image": "In one image"}  # fmt: skip
 MAPS = {"off": "Off", "on": "Where it comes from"}
 SORTS = {"score": "score", "share": "share of its neuron", "std": "strength", "tightness": "tightness"}

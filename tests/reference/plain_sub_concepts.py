@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 def plain_sub_concepts(
     inertias: Sequence[float | None], neuron_inertia: float, shares: Sequence[float],
-    percentiles: Sequence[Sequence[float]], images: Sequence[Sequence[int]], k: int,
+    active: Sequence[Sequence[bool]], images: Sequence[Sequence[int]], k: int,
 ) -> list[tuple[int, float]]:  # fmt: skip
     """(pair, score) of the chosen ones. `inertias` None where the head carries nothing of the neuron."""
     carrying = [m for m, inertia in enumerate(inertias) if inertia is not None and images[m]]
@@ -14,7 +14,7 @@ def plain_sub_concepts(
         if shares[m] < 0.5 * (1 / len(carrying)):
             continue
         tightness = 1 - inertias[m] / neuron_inertia
-        inside = 2 * (sum(percentiles[m]) / len(percentiles[m])) - 1
+        inside = sum(active[m]) / len(active[m])
         if tightness > 0 and inside > 0:
             scored.append((m, tightness * inside))
     chosen: list[tuple[int, float]] = []
