@@ -120,9 +120,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"best {len(best)}: {parts[0]} keep the neuron's concept, {parts[1]} are confirmed; of as many draws "
               f"from images in which the neuron is active {by_chance[0]} and {by_chance[1]}")  # fmt: skip
     for row in confirmed[: arguments.most]:
-        print(f"{row.pair:14s} score {row.score:.2f}, {row.share:.0%} of its neuron: {row.concept} {row.in_neuron:.0%} "
-              f"-> {row.in_pair:.0%}; {row.narrower} {row.narrower_in_neuron:.0%} -> {row.narrower_in_pair:.0%} (of the "
-              f"concept's images {row.narrower_in_concept:.0%})   {store.pairs.short(row.pair)}")  # fmt: skip
+        print(f"{row.pair:14s} score {row.score:.2f}, {row.share:.0%} of its neuron: ", end="")
+        print(f"{row.concept} {row.in_neuron:.0%} -> {row.in_pair:.0%}; ", end="")
+        print(f"{row.narrower} {row.narrower_in_neuron:.0%} -> {row.narrower_in_pair:.0%} ", end="")
+        print(f"(of the concept's images {row.narrower_in_concept:.0%})   {store.pairs.short(row.pair)}")
     return 0
 
 

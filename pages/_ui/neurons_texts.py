@@ -10,8 +10,9 @@ from core.store import Store
 from core.store.heads import short_label
 from core.store.neuron_answers import Carrier, NeuronSummary
 from core.store.neurons import NeuronTable
-from pages._ui import figures, linked_table, links, sparse_texts
+from pages._ui import figures, linked_table, links, selection, sparse_texts
 from pages._ui.image_figures import MINUS, PLUS, WHOLE
+from pages._ui.overview_entry import target
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
 from pages._ui.words import count, plain
@@ -46,7 +47,7 @@ def draw(opened: Opened, chosen: Chosen[Any], table: NeuronTable) -> dict[str, A
     fewer = lambda picks: table.text(address, picks)
     texts = sparse_texts.draw(chosen, table.text(address), fewer, name, opened_pool(table))
     carriers = table.carriers(address)
-    _carriers(opened.store, carriers, name)
+    _carriers(opened.store, carriers, address, name)
     similar = table.similar(address, SIMILAR)
     st.subheader("Similar direction", anchor=False)
     st.caption("Cosine of their directions with this one's; negative for neurons that write the opposite.")
@@ -62,7 +63,7 @@ def opened_pool(table: NeuronTable) -> int:
     return table.bundle.axes["text"].size
 
 
-def _carriers(store: Store, carriers: tuple[Carrier, ...], name: str) -> None:
+def _carriers(store: Store, carriers: tuple[Carrier, ...], neuron: str, name: str) -> None:
     st.subheader("Later heads that carry it", anchor=False)
     if not carriers:
         st.caption("No later head carries anything of it.")
@@ -77,11 +78,18 @@ def _carriers(store: Store, carriers: tuple[Carrier, ...], name: str) -> None:
         [[c.address, known.get(c.address, "not analysed"), c.share] for c in carriers],
         columns=["head", "label", "share"],
     )
+    to_pairs = {"pair": lambda row: links.pair(neuron, row["head"])} if store.pairs is not None else {}
     linked_table.draw(
-        rows, f"carriers-table-{name}", "Heads that carry this neuron",
+        rows.assign(pair=[f"{neuron} {head}" for head in rows["head"]]) if to_pairs else rows,
+        f"carriers-table-{name}", "Heads that carry this neuron",
         lambda row: links.href("heads", head=row["head"]) if row["head"] in known else "", formats={"share": "{:+.1%}"},
-        height="16rem",
+        height="16rem", links=to_pairs,
     )  # fmt: skip
+    if to_pairs:
+        st.page_link(
+            target("pairs", "Pairs"), label="What it does through each head", icon=":material/join_inner:",
+            query_params=selection.query(neuron=neuron, sort="share"),
+        )  # fmt: skip
 
 
 def shares(carriers: tuple[Carrier, ...]) -> go.Figure:
