@@ -76,7 +76,7 @@ def read(store: Store, table: NeuronTable) -> Chosen[NeuronsView]:
         pool=pools.reader,
         scope=selection.one_of(*SCOPES),
         sort=selection.one_of(*SORTS),
-        layer=selection.one_of(*table.layers),
+        layer=selection.one_of(*(layer for layer in table.layers if layer is not None)),
         label=text,
         std=_span(PERCENTS),
         above=_span(SHARES),

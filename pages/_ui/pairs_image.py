@@ -28,7 +28,7 @@ def draw(opened: Opened, chosen: Chosen[Any], table: PairTable, summary: PairSum
         return {}
     shown = image_source.read(source, resources.explainer(opened))
     found = resources.pair_explainer(opened).read(shown.trace, summary.address)
-    st.markdown(f"**x = {found.coefficient:+.4f}**: {plain(place(table, summary, found.coefficient))}")
+    st.markdown(f"**x = {found.coefficient:+.4f}**, {plain(place(table, summary, found.coefficient))}.")
     picture = drawing.picture(shown.trace.view_yx3, SIZE)
     units = {summary.address: found.pair, summary.neuron: found.neuron, summary.head: found.head}
     rows = []
@@ -60,10 +60,9 @@ def draw(opened: Opened, chosen: Chosen[Any], table: PairTable, summary: PairSum
 
 def place(table: PairTable, summary: PairSummary, x: float) -> str:
     """Where a coefficient stands among those of the measured images."""
-    below = [level for level, value in table.quantiles(summary.address) if value <= x]
-    above = [level for level, value in table.quantiles(summary.address) if value > x]
-    if not below:
-        return f"below {1 - above[0]:.0%} of the images at least." if above else "as in every image."
-    if not above:
-        return f"above {below[-1]:.0%} of the images at least."
-    return f"above {below[-1]:.0%} and below {1 - above[0]:.0%} of the images."
+    inner = [(level, value) for level, value in table.quantiles(summary.address) if 0 < level < 1]
+    below = [f"{100 * level:g} %" for level, value in inner if value <= x]
+    above = [f"{100 * level:g} %" for level, value in inner if value > x]
+    if not below or not above:
+        return f"above the {below[-1]} quantile of the images" if below else f"below the {above[0]} quantile"
+    return f"between the {below[-1]} and the {above[0]} quantile of the images"

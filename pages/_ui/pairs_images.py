@@ -99,6 +99,8 @@ def sub(opened: Opened, chosen: Chosen[Any], table: PairTable, summary: PairSumm
     image_rows.row(opened, chosen, whole, "pairs-sub-neuron", f"Neuron {summary.neuron}", overlays, tab=TAB, size=84)
     if not found:
         st.caption("None of its pairs has images that are closer together than its own: its concept has no parts.")
+    elif overlays.maps:
+        st.caption(plain(f"The maps of the rows below: {pairs_maps.UNITS['pair']}."))
     for n, part in enumerate(found):
         numbers = f"score {part.score:.2f} = tightness {part.tightness:.2f} × inside {part.inside:.2f}"
         here = " (this pair)" if part.address == summary.address else ""
@@ -115,7 +117,7 @@ def sub(opened: Opened, chosen: Chosen[Any], table: PairTable, summary: PairSumm
             )
             text = f"{numbers} · {part.share:.0%} of the neuron's effect{here}"
             st.markdown(f"**{plain(part.label) or 'no texts'}**  \n:small[:gray[{plain(text)}]]")
-        maps = pairs_maps.over(opened, chosen.view, part.address, part.images, told=not n)
+        maps = pairs_maps.over(opened, chosen.view, part.address, part.images, told=False)
         image_rows.row(opened, chosen, part.images, f"pairs-sub-{n}", part.address, maps, tab=TAB, size=84)
     return {"neuron": whole, "sub_concepts": found}
 

@@ -77,7 +77,8 @@ def relatives(rows: Sequence[PairRow], name: str, told: str, by: str) -> None:
     if not rows:
         st.caption("There are none.")
         return
-    made = pd.DataFrame([[row.address, row.label, getattr(row, by)] for row in rows], columns=["pair", "label", by])
+    label = lambda row: row.label or "not described"
+    made = pd.DataFrame([[row.address, label(row), getattr(row, by)] for row in rows], columns=["pair", "label", by])
     formats = {by: {"share": "{:+.1%}", "score": "{:.4f}", "cosine": "{:+.3f}"}[by]}
     linked_table.draw(made, f"pairs-{name}", told, lambda row: links.href("pairs", pair=row["pair"]), formats=formats,
                       height="16rem")  # fmt: skip

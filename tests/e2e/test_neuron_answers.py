@@ -48,8 +48,13 @@ def table(arrays: Arrays) -> NeuronTable:
     return arrays.table
 
 
-def test_there_are_none_in_a_resnet(resnet_bundle: Path) -> None:
-    assert Store(open_bundle(resnet_bundle)).neurons is None
+def test_a_resnets_neurons_name_no_layer(resnet_bundle: Path) -> None:
+    table = Store(open_bundle(resnet_bundle)).neurons
+    assert table is not None and table.layers == (None,) and table.traced == (0,)
+    assert table.address(7) == "N7" and table.at("N7") == (0, 7) and table.summary("N7").layer is None
+    assert all(name.startswith("H") for name in [carrier.address for carrier in table.carriers("N7")])
+    with pytest.raises(AddressError):
+        table.at("L0.N7")
 
 
 def test_columns_and_summaries(arrays: Arrays, table: NeuronTable) -> None:
