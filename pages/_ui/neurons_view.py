@@ -68,7 +68,7 @@ def read(store: Store, table: NeuronTable) -> Chosen[NeuronsView]:
         neuron=selection.unit(table.columns().address),
         tab=selection.one_of(*TABS),
         texts=selection.integer(1, MOST_TEXTS),
-        by=selection.one_of(*MEASURES),
+        by=selection.one_of(*(measure for measure in MEASURES if measure in table.lists)),
         map=selection.one_of(*MAPS),
         own=selection.flag,
         image=selection.integer(0, store.facts().images - 1),

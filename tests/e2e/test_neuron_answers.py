@@ -48,13 +48,13 @@ def table(arrays: Arrays) -> NeuronTable:
     return arrays.table
 
 
-def test_a_resnets_neurons_name_no_layer(resnet_bundle: Path) -> None:
+def test_those_of_a_resnet_have_no_layer(resnet_bundle: Path) -> None:
     table = Store(open_bundle(resnet_bundle)).neurons
-    assert table is not None and table.layers == (None,) and table.traced == (0,)
-    assert table.address(7) == "N7" and table.at("N7") == (0, 7) and table.summary("N7").layer is None
-    assert all(name.startswith("H") for name in [carrier.address for carrier in table.carriers("N7")])
-    with pytest.raises(AddressError):
-        table.at("L0.N7")
+    assert table is not None and table.layers == (None,) and table.address(3) == "N3" and table.at("N3") == (0, 3)
+    assert table.lists == ("+", "-", "norm", "activation max", "activation mean")
+    assert table.carriers("N3")[0].address.startswith("H") and table.through("H1")
+    with pytest.raises(AddressError, match="not among this bundle's neurons"):
+        table.at("L0.N3")
 
 
 def test_columns_and_summaries(arrays: Arrays, table: NeuronTable) -> None:

@@ -48,6 +48,13 @@ def test_every_tab_of_a_neuron(visit: Visit, tab: str, monkeypatch: pytest.Monke
     assert seen and "LNone" not in figures.to_json(seen[-1]).decode()
 
 
+def test_what_a_resnet_has_none_of_is_not_offered(visit: Visit) -> None:
+    app = visit.open(neuron="N20", tab="measures", by="first order", calm=False)
+    assert "cannot be shown" in said(app) and "by" not in app.query_params
+    assert "first order" not in [str(o).lower() for each in app.get("button_group") for o in each.options]
+    assert "cannot be shown" in said(visit.open(layer="None", calm=False))
+
+
 @pytest.mark.parametrize(("page", "query"), [
     ("overview", {}), ("heads", {"head": "H1"}), ("image", {"image": "3", "tab": "neurons"}),
     ("image", {"image": "3", "tab": "neurons", "by": "prompt"}),
