@@ -81,7 +81,7 @@ def test_keys_step_and_an_image_opens_the_pair_in_it(site: Site, visit: Callable
 
 def test_a_text_finds_pairs(site: Site, visit: Callable) -> None:
     page = visit(f"{site.address}/pairs?bundle={named(site, 'vit')}")
-    page.get_by_label("Nearest to a text").fill("a red wall")
+    page.get_by_role("textbox", name="Nearest to a text").fill("a red wall")
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("near=a"))
     page.get_by_text("nearest to “a red wall”").wait_for(timeout=WAIT)
