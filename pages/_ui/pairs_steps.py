@@ -20,27 +20,29 @@ def draw(chosen: Chosen[Any], table: PairTable, listed: Listed, summary: PairSum
             chosen,
             lambda unit: reached(table, unit),
             lambda text: {"label": text, "pair": None},
-            example=f"snow, {table.address(table.columns().row_p[0])}",
+            example=f"snow, or {table.address(table.columns().row_p[0])}",
             told="Part of a label lists the pairs that have it; a neuron's or a head's address lists its pairs; a "
             "pair's goes to that pair. The key / comes here.",
         )
         steps.walk(chosen, listed.names, "pair")
         if summary is None:
             return
-        for field, address, icon in (
-            ("neuron", summary.neuron, ":material/hub:"),
-            ("head", summary.head, ":material/center_focus_strong:"),
-        ):
-            if field == "head" and not table.analysed(address):
-                continue
-            st.page_link(
-                overview_entry.target(f"{field}s", f"{field.capitalize()}s"),
-                label=f"{field.capitalize()} {address}",
-                icon=icon,
-                query_params=selection.query(**{field: address}),
-                width="content",
-            )
-        st.button("All pairs", icon=":material/table_rows:", on_click=chosen.go, kwargs={"pair": None})
+        with st.container(horizontal=True, gap="small", vertical_alignment="center", width="content"):
+            _elsewhere("neuron", summary.neuron, ":material/hub:")
+            if table.analysed(summary.head):
+                _elsewhere("head", summary.head, ":material/center_focus_strong:")
+            st.button("All pairs", icon=":material/table_rows:", on_click=chosen.go, kwargs={"pair": None})
+
+
+def _elsewhere(field: str, address: str, icon: str) -> None:
+    """The way to the page of the pair's neuron or head."""
+    st.page_link(
+        overview_entry.target(f"{field}s", f"{field.capitalize()}s"),
+        label=f"{field.capitalize()} {address}",
+        icon=icon,
+        query_params=selection.query(**{field: address}),
+        width="content",
+    )
 
 
 def reached(table: PairTable, unit: Unit) -> dict[str, Any]:

@@ -34,11 +34,16 @@ def title(summary: PairSummary, label: str) -> None:
         plain(
             f"{summary.share:.1%} of its neuron's effect · score {summary.score:.4f} (mean of its {summary.largest} "
             f"largest |x|), number {summary.rank:,} of {summary.pairs:,} pairs · strength {summary.std:.5f} (deviation "
-            f"of x) · images {summary.tightness:.0%} closer together than its neuron's · length of its direction in "
+            f"of x) · images {closeness(summary)} than its neuron's · length of its direction in "
             f"weights {abs(summary.length):.3f} · {summary.population}",
             1_000,
         )
     )
+
+
+def closeness(summary: PairSummary) -> str:
+    """ "36% closer together"."""
+    return f"{abs(summary.tightness):.0%} {'closer together' if summary.tightness >= 0 else 'farther apart'}"
 
 
 def draw(chosen: Chosen[Any], table: PairTable, summary: PairSummary) -> dict[str, Any]:
