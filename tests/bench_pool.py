@@ -85,7 +85,9 @@ def bench_pairs_direct() -> None:
 
 def _directions(lens: PoolPairs, norm_b: Tensor, s_bnm: Tensor) -> None:
     some = 32
-    collected = (s_bnm[:, :some] * norm_b[:, None, None])[..., None] * lens.directions(range(some))
+    # float64: the images of a random model differ by little, which fp32 would round away from one direction
+    scalar_bnm = (s_bnm[:, :some] * norm_b[:, None, None]).double()
+    collected = scalar_bnm[..., None] * lens.directions(range(some)).double()
     found: list[np.ndarray] = []
 
     def svd() -> None:
