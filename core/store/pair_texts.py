@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NOW = 20
 """Texts of a decomposition that is made when asked for: each costs a pass over the pool."""
 _LABEL_TEXTS = 3
-_KEPT = 2_000
+_KEPT = 5_000
 
 
 class PairTexts:
@@ -36,11 +36,25 @@ class PairTexts:
         self._neurons, self._array = neurons, array
         self._direction, self._address = direction, address
         self._made: OrderedDict[int, SparseLabel] = OrderedDict()
+        self._named: OrderedDict[int, str] = OrderedDict()
         self._lock = threading.Lock()
 
     def label(self, row: int) -> str:
         """The first texts of a described pair with their signs; "" for one that is not."""
         return self._labels.get(int(row), "")
+
+    def names(self, rows: Sequence[int]) -> list[str]:
+        """The same, and of pairs that are not described the first texts by a decomposition into so many, made now."""
+        with self._lock:
+            known = {row: self._named[row] for row in rows if row in self._named}
+        missing = [row for row in dict.fromkeys(rows) if row not in self._at and row not in known]
+        if missing:
+            known |= dict(zip(missing, map(_short, self._decomposed(missing, _LABEL_TEXTS)), strict=True))
+            with self._lock:
+                self._named.update(known)
+                while len(self._named) > _KEPT:
+                    self._named.popitem(last=False)
+        return [known[row] if row in known else self.label(row) for row in rows]
 
     def having(self, words: str) -> np.ndarray:
         """Flat rows, ascending, of the described pairs whose label has these words."""
@@ -54,7 +68,7 @@ class PairTexts:
             found = {row: self._made[row] for row in rows if row in self._made}
         found |= {row: self._stored(row) for row in rows if row not in found and row in self._at}
         if missing := [row for row in dict.fromkeys(rows) if row not in found]:
-            found |= dict(zip(missing, self._decomposed(missing), strict=True))
+            found |= dict(zip(missing, self._decomposed(missing, NOW), strict=True))
         with self._lock:
             self._made.update(found)
             while len(self._made) > _KEPT:
@@ -76,13 +90,13 @@ class PairTexts:
         at = self._at[row]
         return self._sparse(row, *(np.asarray(self._array(f"text_{of}")[at]) for of in ("index", "coef", "error")))
 
-    def _decomposed(self, rows: Sequence[int]) -> list[SparseLabel]:
+    def _decomposed(self, rows: Sequence[int], most: int) -> list[SparseLabel]:
         import torch  # pages that only read bundles need not wait for it
 
         from core.methods.sparse_text import pursue
 
         direction_no = torch.from_numpy(np.stack([self._direction(row) for row in rows]))
-        picks = min(NOW, self._array("text_index").shape[1], len(self._atoms.atoms_wo), direction_no.shape[1])
+        picks = min(most, self._array("text_index").shape[1], len(self._atoms.atoms_wo), direction_no.shape[1])
         made = pursue(direction_no, self._atoms, picks)
         parts = zip(rows, made.index_nm.numpy(), made.coefficient_nm.numpy(), made.residual_nm.numpy(), strict=True)
         return [self._sparse(*part) for part in parts]
@@ -120,6 +134,5 @@ class PairTexts:
         return made
 
 
-def short(label: SparseLabel) -> str:
-    """The first texts of a decomposition with their signs, as `PairTexts.label` has them."""
-    return signed_label([(term.text, term.coefficient) for term in label.terms[:_LABEL_TEXTS]])
+def _short(label: SparseLabel) -> str:
+    return signed_label([(term.text, term.coefficient) for term in label.terms])

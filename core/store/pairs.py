@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +19,7 @@ from core.store import pair_answers as p
 from core.store.heads import HeadTable
 from core.store.neuron_answers import SparseLabel
 from core.store.neurons import Fold, NeuronTable
-from core.store.pair_texts import PairTexts, short
+from core.store.pair_texts import PairTexts
 from core.store.texts import check_text
 
 _HEADS_KEPT = 24
@@ -106,6 +107,12 @@ class PairTable:
         """The first texts of a described pair with their signs; "" for one that is not."""
         return self._texts.label(row)
 
+    def named(self, rows: Sequence[p.PairRow], most: int = 64) -> tuple[p.PairRow, ...]:
+        """These, with a label for the first `most` of those that have none, made now and together."""
+        without = [row for row in rows if not row.label][:most]
+        label = dict(zip(without, self._texts.names([self.row(row.address) for row in without]), strict=True))
+        return tuple(replace(row, label=label[row]) if row in label else row for row in rows)
+
     def labelled(self, words: str) -> np.ndarray:
         """Flat rows, ascending, of the described pairs whose label has these words."""
         return self._texts.having(words)
@@ -149,7 +156,7 @@ class PairTable:
 
     def short(self, address: str | Pair) -> str:
         """Its label, decomposed now if it is not described."""
-        return short(self.text(address))
+        return self._texts.names([self.row(address)])[0]
 
     def ends(self, address: str | Pair, k: int = 24, fold: bool = True) -> a.Ends:
         """The images of largest and of smallest coefficient that are stored, near-duplicates folded."""
@@ -264,7 +271,7 @@ class PairTable:
         )
         chosen = [pairs[m] for m in found.pair_c]
         rows = [self.row(pair) for pair in chosen]
-        names = list(map(short, self._texts.whole(rows))) if labels else list(map(self.label, rows))
+        names = self._texts.names(rows) if labels else list(map(self.label, rows))
         return tuple(
             p.SubConcept(
                 str(pair), str(pair.head), name, float(score), float(tight), float(inside),

@@ -30,8 +30,10 @@ def draw(opened: Opened, address: str) -> dict[str, Any]:
         columns=["neuron", "label", "share", "carries"],
     )
     to_pairs = {"pair": lambda row: links.pair(row["neuron"], address)} if opened.store.pairs is not None else {}
+    if to_pairs:
+        rows.insert(3, "pair", rows["neuron"])
     linked_table.draw(
-        rows.assign(pair=rows["neuron"]) if to_pairs else rows,
+        rows,
         f"neurons-of-{address.replace('.', '-')}", "Neurons that write through this head",
         lambda row: links.href("neurons", neuron=row["neuron"]), height="20rem",
         formats={"share": "{:.0%}", "carries": "{:.4f}"}, links=to_pairs,

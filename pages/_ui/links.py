@@ -42,4 +42,4 @@ def href(page: str, **values: Any) -> str:
 def pair(neuron: str, head: str) -> list[tuple[str, str]]:
     """The pair of a neuron and a head that reads it, as a column of `linked_table` shows links: (text, address)."""
     unit = Pair(cast(Neuron, parse(neuron)), cast(Head, parse(head)))
-    return [(str(unit), href("pairs", pair=unit))]
+    return [("pair", href("pairs", pair=unit))]

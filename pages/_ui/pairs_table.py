@@ -20,8 +20,8 @@ from pages._ui.words import count, plain
 SHOWN = 1_000
 NEAREST = 500
 TOLD = {
-    "label": "Its first texts; − marks those it writes against. Only the pairs of best score have one stored; any "
-    "other's are made when you open it.",
+    "label": "Its first texts; − marks those it writes against. The pairs of best score have one stored; of the others "
+    "the first of a list are described now, any other when you open it.",
     "score": "Mean of its largest |x|: how far the pair moves, along its direction, the images that it moves most.",
     "share": "Share of the variance of its neuron's whole effect that goes through this head.",
     "strength": "Standard deviation of its coefficient x over the images.",
@@ -54,7 +54,7 @@ def matching(opened: Opened, table: PairTable, view: Any) -> Listed:
             if (view.neuron is None or row.neuron == str(view.neuron))
             and (view.head is None or row.head == str(view.head)) and wanted in row.label.casefold()
         ]  # fmt: skip
-        return Listed(tuple(keep), len(keep), len(found))
+        return Listed(table.named(keep), len(keep), len(found))
     columns = table.columns()
     keep_p = np.ones(len(columns.row_p), bool)
     if view.neuron is not None:
@@ -67,7 +67,7 @@ def matching(opened: Opened, table: PairTable, view: Any) -> Listed:
     at_p = np.flatnonzero(keep_p)
     if view.sort != "score":  # which they are in already
         at_p = at_p[np.argsort(-np.nan_to_num(getattr(columns, f"{view.sort}_p")[at_p]), kind="stable")]
-    return Listed(table.rows(columns.row_p[at_p[:SHOWN]]), len(at_p), len(keep_p))
+    return Listed(table.named(table.rows(columns.row_p[at_p[:SHOWN]])), len(at_p), len(keep_p))
 
 
 def draw(chosen: Chosen[Any], table: PairTable, listed: Listed) -> None:

@@ -57,7 +57,10 @@ def draw(chosen: Chosen[Any], table: PairTable, summary: PairSummary) -> dict[st
     figures.show(spread(table.columns(), summary), f"inertia-{name}", height=210)
     st.caption(f"{inertia(summary)} The figure has the {BEST:,} pairs of best score and their neurons; "
                "the lines are these two.")  # fmt: skip
-    own, others, similar = table.of_neuron(summary.neuron), _others(table, summary), table.similar(address, RELATIVES)
+    own, others, similar = (
+        table.named(rows)
+        for rows in (table.of_neuron(summary.neuron), _others(table, summary), table.similar(address, RELATIVES))
+    )
     st.subheader(f"Neuron {summary.neuron} through its heads", anchor=False)
     st.caption("Shares of the neuron's whole effect; all together give 1, and a head that works against the others is "
                "negative.")  # fmt: skip
@@ -82,8 +85,7 @@ def relatives(rows: Sequence[PairRow], name: str, told: str, by: str) -> None:
     if not rows:
         st.caption("There are none.")
         return
-    label = lambda row: row.label or "not described"
-    made = pd.DataFrame([[row.address, label(row), getattr(row, by)] for row in rows], columns=["pair", "label", by])
+    made = pd.DataFrame([[row.address, row.label, getattr(row, by)] for row in rows], columns=["pair", "label", by])
     formats = {by: {"share": "{:+.1%}", "score": "{:.4f}", "cosine": "{:+.3f}"}[by]}
     linked_table.draw(made, f"pairs-{name}", told, lambda row: links.href("pairs", pair=row["pair"]), formats=formats,
                       height="16rem")  # fmt: skip

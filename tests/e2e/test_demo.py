@@ -83,7 +83,7 @@ def test_sub_concepts_are_narrower_than_chance_makes_them(bundle: Bundle) -> Non
     best, drawn = found[:100], chance[:100]
     kept = [sum(row.in_pair >= pairs.KEPT for row in rows) for rows in (best, drawn)]
     confirmed = [sum(row.confirmed for row in rows) for rows in (best, drawn)]
-    # 4 images of each object, so few can agree in one: 11 were confirmed of the ResNet's (32 over all 2,448 images), none
+    # 4 images of each object, so few can agree in one: of the ResNet 11 were confirmed (32 over 2,448 images), none
     # by chance, whose draws are of the 8 or 9 images in which the same neurons are active
     assert len(best) == 100 and confirmed[0] >= 6 and confirmed[0] >= 2 * confirmed[1], (kept, confirmed)
 

@@ -243,11 +243,12 @@ def test_links_from_heads_and_neurons(visit: PairVisit) -> None:
     )
     app = visit.open("neurons", neuron=str(pair.neuron))
     rows = component(app, f"carriers-table-{str(pair.neuron).replace('.', '-')}")["rows"]
-    shown = {text: href for row in rows for text, href in row["shown"][-1]}
-    assert f"pair={str(pair).replace('>', '%3E')}" in shown[str(pair)]
+    shown = {row["values"][0]: row["shown"][-1] for row in rows}
+    assert [text for text, _ in shown[str(pair.head)]] == ["pair"]
+    assert f"pair={str(pair).replace('>', '%3E')}" in shown[str(pair.head)][0][1]
     app = visit.open("heads", head=str(pair.head))
     rows = component(app, f"neurons-of-{str(pair.head).replace('.', '-')}")["rows"]
-    assert rows and all(href.count("pair=") == 1 for row in rows for _, href in row["shown"][-1])
+    assert rows and all(href.count("pair=") == 1 for row in rows for _, href in row["shown"][3])
 
 
 def test_places_in_the_table_are_those_of_the_view(visit: PairVisit) -> None:

@@ -133,7 +133,11 @@ def test_texts_are_stored_or_made_now(arrays: Arrays, table: PairTable) -> None:
             found = table.text(address, picks)
             assert [term.row for term in found.terms] == expected.index and found.address == address
             np.testing.assert_allclose([term.coefficient for term in found.terms], expected.coefficient, atol=FP32)
-        assert table.short(address).count(";") == 2 and table.summary(address).label == ""
+            np.testing.assert_allclose(found.left_m, expected.residual, atol=FP32)
+        label = table.short(address)
+        assert label == "; ".join(("−" if c < 0 else "") + t.text
+                                  for t, c in zip(found.terms, expected.coefficient, strict=True))  # fmt: skip
+        assert table.summary(address).label == ""
     assert now == 26
 
 
@@ -177,6 +181,16 @@ def test_words_of_labels(arrays: Arrays, table: PairTable) -> None:
     expected = sorted(row for row, label in labels.items() if word in label.upper())
     assert table.labelled(word).tolist() == expected and expected
     assert not len(table.labelled("no such words"))
+
+
+def test_lists_are_named_as_far_as_asked(arrays: Arrays, table: PairTable) -> None:
+    rows = table.rows(table.columns().row_p)
+    named = table.named(rows, most=3)
+    unnamed = [row.address for row in rows if not row.label]
+    assert [row.address for row in named] == [row.address for row in rows]
+    assert [row.address for row in named if not row.label] == unnamed[3:]
+    for before, after in zip(rows, named, strict=True):
+        assert after.label in (before.label, table.short(before.address)) and after.score == before.score
 
 
 def test_a_whole_heads_images(arrays: Arrays, table: PairTable) -> None:
