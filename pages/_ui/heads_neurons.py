@@ -29,9 +29,9 @@ def draw(opened: Opened, address: str) -> dict[str, Any]:
         [[each.address, each.label, each.share, each.carried] for each in found],
         columns=["neuron", "label", "share", "carries"],
     )
-    to_pairs = {"pair": lambda row: links.pair(row["neuron"], address)} if opened.store.pairs is not None else {}
+    to_pairs = {"pair": links.to_pair} if opened.store.pairs is not None else {}
     if to_pairs:
-        rows.insert(3, "pair", rows["neuron"])
+        rows.insert(3, "pair", [links.pair(each.address, address) for each in found])
     linked_table.draw(
         rows,
         f"neurons-of-{address.replace('.', '-')}", "Neurons that write through this head",

@@ -6,6 +6,7 @@ and one listener turns a click on any of them into a step of the browser's histo
 middle button, opens a new tab, as with every link.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -39,7 +40,11 @@ def href(page: str, **values: Any) -> str:
     return f"{base_path()}/{page}?{urlencode(selection.query(**values), doseq=True)}"
 
 
-def pair(neuron: str, head: str) -> list[tuple[str, str]]:
-    """The pair of a neuron and a head that reads it, as a column of `linked_table` shows links: (text, address)."""
-    unit = Pair(cast(Neuron, parse(neuron)), cast(Head, parse(head)))
-    return [("pair", href("pairs", pair=unit))]
+def pair(neuron: str, head: str) -> str:
+    """The address of the pair of a neuron and a head that reads it."""
+    return str(Pair(cast(Neuron, parse(neuron)), cast(Head, parse(head))))
+
+
+def to_pair(row: Mapping[Any, Any]) -> list[tuple[str, str]]:
+    """For a column of `linked_table` that holds pairs' addresses: a short link, since these are long."""
+    return [("pair", href("pairs", pair=row["pair"]))]

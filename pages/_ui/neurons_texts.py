@@ -78,10 +78,11 @@ def _carriers(store: Store, carriers: tuple[Carrier, ...], neuron: str, name: st
         [[c.address, known.get(c.address, "not analysed"), c.share] for c in carriers],
         columns=["head", "label", "share"],
     )
-    to_pairs = {"pair": lambda row: links.pair(neuron, row["head"])} if store.pairs is not None else {}
+    to_pairs = {"pair": links.to_pair} if store.pairs is not None else {}
+    if to_pairs:
+        rows["pair"] = [links.pair(neuron, c.address) for c in carriers]
     linked_table.draw(
-        rows.assign(pair=[f"{neuron} {head}" for head in rows["head"]]) if to_pairs else rows,
-        f"carriers-table-{name}", "Heads that carry this neuron",
+        rows, f"carriers-table-{name}", "Heads that carry this neuron",
         lambda row: links.href("heads", head=row["head"]) if row["head"] in known else "", formats={"share": "{:+.1%}"},
         height="16rem", links=to_pairs,
     )  # fmt: skip
