@@ -16,7 +16,8 @@ made o; so pairs are summed in their head's own space first and then written onc
   D, and ⟨φ - b, u⟩ = read · (s - s̄) with read = D u. So a neuron rebuilt from r of them is another set of
   scalars of the same pairs, c = mix readᵀ (s - s̄).
 - *Components of pairs*: a pair has one, its own direction; the first already gives everything back, by algebra.
-- *Texts*: a pair's unit direction replaced by a unit vector made of texts, its mean unchanged: Σ x d̂ with other d̂.
+- *Texts*: a pair's unit direction d̂ replaced by a unit vector t of its texts, its mean unchanged: ⟨x d̂, t⟩ t, as in the
+  released code. (Paper N keeps a neuron's own coefficient, x t; see `core.methods.characterise`.)
 
 Letters beyond `core.methods.second_order`: r masks or components, v texts. All sums are of the units of s.
 """
@@ -111,14 +112,16 @@ def components(top_nim: Tensor, reduce_ncm: Tensor, count: int) -> Components:
 def along_texts(
     x_bp: Tensor, directions_po: Tensor, atoms_wo: Tensor, index_pv: Tensor, counts: Sequence[int]
 ) -> Tensor:
-    """Σ_p x_p t_p (r, b, o): each direction replaced by its projection on its first texts, of norm one, for each number
-    of texts in `counts`. `index_pv` the texts in order of choice, rows of `atoms_wo` (`core.methods.sparse_text`)."""
+    """Σ_p x_p ⟨d̂_p, t_p⟩ t_p (r, b, o), t_p what a pair's first texts make of d̂_p, of norm one, for each number of
+    texts in `counts`: so x d̂ projected on its texts. `directions_po` d̂; `index_pv` the texts in the order of choice,
+    rows of `atoms_wo` (see `core.methods.sparse_text.pursue`)."""
     out = x_bp.new_zeros(len(counts), len(x_bp), directions_po.shape[1])
     step = max(1, _ENTRIES // (directions_po.shape[1] * max(1, len(counts))))
     for start in range(0, len(directions_po), step):
         part = slice(start, start + step)
-        rebuilt_rpo = reconstructions(directions_po[part], atoms_wo, index_pv[part], counts).to(x_bp)
-        out += x_bp[:, part] @ rebuilt_rpo
+        unit_rpo = reconstructions(directions_po[part], atoms_wo, index_pv[part], counts).to(x_bp)
+        cosine_rp = (unit_rpo * directions_po[part].to(x_bp)).sum(-1)
+        out += (x_bp[:, part] * cosine_rp[:, None]) @ unit_rpo
     return out
 
 

@@ -13,7 +13,6 @@ from tests.reference.plain_pairs import (
     plain_components,
     plain_contributions,
     plain_rebuilt,
-    plain_replaced,
     plain_score,
 )
 from tests.reference.plain_sparse_text import plain_atoms, plain_pursuit
@@ -142,6 +141,6 @@ def test_pairs_rebuilt_from_texts(case: Case, scaling: str, monkeypatch: pytest.
         for direction_o in unit_po.numpy():
             picked = plain_pursuit(direction_o, plain_wo, count)
             made_o = np.array(picked.coefficient) @ plain_wo[picked.index]
-            others.append(made_o / np.linalg.norm(made_o))
-        expected_io = plain_replaced(case.pairs, list(unit_po.double().numpy()), others)
+            others.append(made_o[None] / np.linalg.norm(made_o))
+        expected_io = plain_rebuilt(case.pairs, others)
         np.testing.assert_allclose(case.mean_o + change_io.double().numpy(), expected_io, atol=ATOL)

@@ -1,0 +1,315 @@
+"""Golden arrays of a ResNet's neuron-head pairs (clip_rn.npz): the attention pool, contributions, statistics over the
+images, and representations mean-ablated or rebuilt.
+
+Contributions are those of the released code: of the representation as the model gives it, with the biases spread evenly
+over pairs. So our scalars are multiplied by the representation's norm, and the constants added here.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import open_clip
+import torch
+from torch import Tensor
+
+from core.methods.neuron_head import PoolPairs
+from core.methods.pair_ablation import (
+    Components,
+    along_texts,
+    components,
+    head_values,
+    kept_pairs,
+    write,
+)
+from core.methods.pair_scores import (
+    PairFit,
+    fit_pairs,
+    inertia,
+    largest_images,
+    mask_percentile,
+    order,
+    uncentred_norms,
+)
+from core.methods.sparse_text import AtomScaling, pursue, text_atoms
+from core.models.modified_resnet import ModifiedResNetTower
+from core.models.tower import Trace
+from tests.golden_set import GoldenSet, Rules, Verdict, within
+from tests.reference.plain_sparse_text import plain_pursuit
+
+BOUND = 1e-4  # of the largest entry, as the set's description suggests
+TIE = 1e-5  # relative: choices that are won by less are decided by the reference's float32
+_MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
+_STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
+PERCENTILES = ("90", "80")
+
+
+def resnet_tower(golden: GoldenSet) -> ModifiedResNetTower:
+    """The golden model as upstream builds it."""
+    c = golden.config
+    visual = open_clip.modified_resnet.ModifiedResNet(
+        c["layers"], c["output_dim"], c["heads"], c["image_size"], c["width"]
+    )
+    missing = visual.load_state_dict(golden.weights, strict=False)
+    assert not missing.unexpected_keys and all("num_batches" in key for key in missing.missing_keys), missing
+    return ModifiedResNetTower(visual.eval())
+
+
+def normalised(images_u8: Tensor) -> Tensor:
+    """Model input (b, 3, y, x) from RGB bytes (b, y, x, 3)."""
+    return ((images_u8.float() / 255 - _MEAN) / _STD).permute(0, 3, 1, 2).contiguous()
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The golden images through our lens, in the released code's scale: `s_bnm` of the representation itself."""
+
+    golden: GoldenSet
+    lens: PoolPairs
+    trace: Trace
+    s_bnm: Tensor
+    fit: PairFit
+
+    @classmethod
+    def of(cls, golden: GoldenSet) -> "Pairs":
+        tower = resnet_tower(golden)
+        trace, lens = tower.trace(normalised(golden.images), (0,), neurons=(0,)), PoolPairs(tower)
+        s_bnm = lens.scalars(trace) * trace.norm_b[:, None, None]
+        s_nim = s_bnm.transpose(0, 1).numpy()
+        fit = fit_pairs(s_nim, s_nim.mean(1, dtype=np.float64), lens.lengths_nm.numpy(), golden.config["top_k_pca"])
+        return cls(golden, lens, trace, s_bnm, fit)
+
+    @property
+    def constant_mo(self) -> Tensor:
+        """What the released code adds to every pair of a head."""
+        return self.lens.constant_ho / self.lens.neurons
+
+    @property
+    def centred_bnm(self) -> Tensor:
+        return self.s_bnm - self.s_bnm.mean(0)
+
+    @property
+    def unit_nmo(self) -> Tensor:
+        """d̂ with its sign."""
+        return self.lens.directions() / torch.from_numpy(self.fit.length_nm)[..., None]
+
+    @property
+    def neurons_bno(self) -> Tensor:
+        return self.lens.phi(self.s_bnm) + self.constant_mo.sum(0)
+
+    def principal(self) -> Components:
+        """The two first components of neurons."""
+        norms_bn = self.lens.norms(self.s_bnm, self.s_bnm.mean(0))
+        top_nk = norms_bn.T.topk(self.golden.config["top_k_pca"], dim=1).indices
+        top_nim = torch.stack([self.centred_bnm[rows, n] for n, rows in enumerate(top_nk)])
+        return components(top_nim, self.lens.reduce_ncm, 2)
+
+    def released(self, x_nm: np.ndarray | Tensor) -> np.ndarray:
+        """The golden sets' order of axes: heads before neurons."""
+        return np.asarray(x_nm).swapaxes(0, 1)
+
+
+@torch.inference_mode()
+def resnet_pairs(golden: GoldenSet, kind: str) -> dict[str, np.ndarray]:
+    """Every array named above."""
+    torch.manual_seed(0)
+    pairs = Pairs.of(golden)
+    made = {**_pool(pairs), **_contributions(pairs), **_statistics(pairs), **_representations(pairs)}
+    return {name: np.asarray(array) for name, array in made.items()}
+
+
+def _pool(pairs: Pairs) -> dict[str, Tensor]:
+    head, tower = pairs.trace.heads[0], pairs.lens.tower
+    map_btn = pairs.trace.neurons[0][:, 1:]
+    return {
+        "conv_map": map_btn.transpose(1, 2).unflatten(2, tower.grid),
+        "z": head.z_btd,
+        "attention_logits_cls": head.attn_bht.log(),
+        "attention_cls": head.attn_bht,
+        "representation": pairs.trace.representation_bo,
+    }
+
+
+def _contributions(pairs: Pairs) -> dict[str, Tensor | np.ndarray]:
+    lens, constant_mo = pairs.lens, pairs.constant_mo
+    direction_nmo, head = lens.directions(), pairs.trace.heads[0]
+    weights = lens.tower.head_weights(0)
+    value_bhtk = torch.einsum("btd,hkd->bhtk", head.z_btd, weights.wv_hkd) + weights.bv_hk[:, None]
+    tokens_btho = torch.einsum("bht,bhtk,hok->btho", head.attn_bht, value_bhtk, weights.wo_hdk)
+    written_bho = torch.einsum("bhk,hok->bho", head.out_bhk, weights.wo_hdk)
+    pair_bnmo = torch.einsum("bnm,nmo->bnmo", pairs.s_bnm[:2], direction_nmo) + constant_mo
+    constant_m = constant_mo.norm(dim=-1).numpy()
+    along_nm = torch.einsum("nmo,mo->nm", direction_nmo, constant_mo).numpy()
+    norm_nim = uncentred_norms(pairs.s_bnm.transpose(0, 1).numpy(), lens.lengths_nm.numpy(), along_nm, constant_m)
+    unit_bo = torch.nn.functional.normalize(pairs.trace.representation_bo).numpy()
+    norm_n1b = pairs.neurons_bno.norm(dim=-1).T[..., None].numpy()
+    top = pairs.golden.config["inertia_top"]
+    return {
+        "coef": pairs.s_bnm.transpose(1, 2),
+        "direction": pairs.released(direction_nmo),
+        "pair_constant": constant_mo,
+        "contrib_pair": pair_bnmo.transpose(1, 2),
+        "contrib_neuron": pairs.neurons_bno,
+        "contrib_head": written_bho + weights.bo_d / weights.heads,
+        "contrib_token_head": tokens_btho + weights.bo_d / (weights.heads * head.z_btd.shape[1]),
+        "norm_pair": norm_nim.transpose(1, 2, 0),
+        "inertia_pair": pairs.released(inertia(unit_bo, largest_images(norm_nim, top))),
+        "inertia_neuron": inertia(unit_bo, largest_images(norm_n1b, top))[:, 0],
+    }
+
+
+def _statistics(pairs: Pairs) -> dict[str, Tensor | np.ndarray]:
+    fit, k = pairs.fit, pairs.golden.config["top_k_pca"]
+    norms_bnm = pairs.centred_bnm.abs() * pairs.lens.lengths_nm
+    mean_nmo = torch.einsum("nm,nmo->nmo", pairs.s_bnm.mean(0), pairs.lens.directions()) + pairs.constant_mo
+    directions_nro = pairs.principal().directions(pairs.lens.value_nmk, pairs.lens.writer_mok)
+    score_mn = pairs.released(fit.score_nm)
+    masks = {f"mask_percentile{p}": mask_percentile(score_mn, float(p)) for p in PERCENTILES}
+    return {
+        "pair_mean": pairs.released(mean_nmo),
+        "top_norms": norms_bnm.sort(dim=0).values[-k:].permute(2, 1, 0),
+        "pc0": pairs.released(pairs.unit_nmo),
+        "neuron_pc0": directions_nro[:, 0],
+        "neuron_pc1": directions_nro[:, 1],
+        "pair_score": score_mn,
+        "pair_order": order(score_mn),
+        "omp_pairs": order(score_mn)[: len(pairs.golden.arrays["omp_pairs"])],
+        **masks,
+    }
+
+
+def _representations(pairs: Pairs) -> dict[str, Tensor]:
+    """Means of everything, and around them what is kept or rebuilt."""
+    lens, centred_bnm = pairs.lens, pairs.centred_bnm
+    mean_o = pairs.trace.representation_bo.mean(0)
+    masks = [torch.from_numpy(mask_percentile(pairs.fit.score_nm, float(p))) for p in PERCENTILES]
+    kept_rbo = kept_pairs(centred_bnm, lens.value_nmk, lens.writer_mok, masks)
+    x_bnm = centred_bnm * torch.from_numpy(pairs.fit.length_nm)
+    coords_nmc = lens.coords(lens.basis_mok) / torch.from_numpy(pairs.fit.length_nm)[..., None]
+    (first_bnm,) = pairs.principal().rebuilt(centred_bnm, (1,))
+    atoms_wo = text_atoms(torch.from_numpy(pairs.golden.texts), AtomScaling.PAPER)
+    picks, unit_po = pairs.golden.config["omp_components"], pairs.unit_nmo.flatten(0, 1)
+    found = pursue(unit_po, atoms_wo, picks)
+    (sparse_bo,) = along_texts(x_bnm.flatten(1), unit_po, atoms_wo, found.index_nm, (picks,))
+    return {
+        **{f"representation_meanablate{p}": mean_o + kept for p, kept in zip(PERCENTILES, kept_rbo, strict=True)},
+        "representation_rank1": mean_o + write(head_values(x_bnm, coords_nmc), lens.basis_mok),
+        "representation_neuron_pc0": mean_o + write(head_values(first_bnm, lens.value_nmk), lens.writer_mok),
+        f"representation_sparse{picks}": mean_o + sparse_bo,
+    }
+
+
+def _bound(golden: GoldenSet, name: str) -> float:
+    return BOUND * float(np.abs(golden.arrays[name]).max())
+
+
+def _floats(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
+    return within(golden, name, np.abs(ours.astype(np.float64) - golden.arrays[name]), _bound(golden, name))
+
+
+def _logits(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
+    """Up to what all tokens share, which the softmax drops: the key's bias, which is not computed, is part of it."""
+    centred = lambda x_bht: x_bht.astype(np.float64) - x_bht.mean(-1, keepdims=True)
+    error = np.abs(centred(ours) - centred(golden.arrays[name]))
+    return within(golden, name, error, _bound(golden, name), "compared less their mean over tokens")
+
+
+def _choice(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
+    """pair_order and its beginning, omp_pairs, through the scores that they order; no pair may come twice."""
+    score_p, theirs = golden.arrays["pair_score"].ravel().astype(np.float64), golden.arrays[name]
+    if len(np.unique(ours)) < len(ours) or not 0 <= ours.min() <= ours.max() < len(score_p):
+        return Verdict(False, np.nan, np.nan, None, "no order of pairs")
+    error, bound = np.abs(score_p[ours] - score_p[theirs]), TIE * float(score_p.max())
+    return within(golden, name, error, bound, f"{(ours != theirs).sum()} in another place, compared by their scores")
+
+
+def _mask(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
+    """Exact but for pairs whose score is the percentile itself, within rounding."""
+    score_mn = golden.arrays["pair_score"].astype(np.float64)
+    least = np.percentile(score_mn, float(name.removeprefix("mask_percentile")))
+    differ, tie = ours != golden.arrays[name], np.abs(score_mn - least) <= TIE * least
+    wrong = int((differ & ~tie).sum())
+    return Verdict(wrong == 0, float(wrong), wrong / ours.size, None, f"{differ.sum()} masks differ, {wrong} no ties")
+
+
+def _signed(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
+    """First components but for those whose sign, or whose images, the reference's own rounding decides."""
+    theirs, safe = golden.arrays, np.zeros(ours.shape[:-1], bool)
+    for at in np.ndindex(safe.shape):
+        safe[at] = _decided(_centred(theirs, name, at), theirs[name][at], golden.config["top_k_pca"], int(name[-1]))
+    error = np.abs(ours - theirs[name])[safe]
+    return within(golden, name, error, _bound(golden, name), f"{(~safe).sum()} undecided ones excluded")
+
+
+def _centred(theirs: dict[str, np.ndarray], name: str, at: tuple[int, ...]) -> np.ndarray:
+    """A unit's centred contributions (i, o) float64, from golden arrays."""
+    if name == "pc0":
+        r_io = np.outer(theirs["coef"][:, at[0], at[1]], theirs["direction"][at]).astype(np.float64)
+    else:
+        r_io = theirs["contrib_neuron"][:, at[0]].astype(np.float64)
+    return r_io - r_io.mean(0)
+
+
+def _decided(r_io: np.ndarray, vector_o: np.ndarray, k: int, rank: int) -> bool:
+    """Whether a component (`rank` 0 or 1) stands clear of rounding: which images are the largest, its singular value's
+    distance to its neighbours (whose vectors mix by rounding over distance), and the vote on its sign."""
+    norms = np.sort(np.linalg.norm(r_io, axis=1))[::-1]
+    if not norms[0] or (k < len(norms) and norms[k - 1] - norms[k] <= TIE * norms[0]):
+        return False
+    top_ko = r_io[np.argsort(-np.linalg.norm(r_io, axis=1))[:k]]
+    values = np.linalg.svd(top_ko, compute_uv=False) / norms[0]
+    near = [abs(values[rank] - other) for j, other in enumerate(values) if j != rank]
+    along_k = top_ko @ vector_o.astype(np.float64) / norms[0]
+    votes = int((along_k > 0).sum())
+    close = votes in (k // 2, k // 2 + 1) and np.abs(along_k).min() <= TIE * 10
+    return min(near, default=1.0) > 1e-2 and not close
+
+
+def _ablated(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
+    """As all floats, but for pairs whose score is the percentile itself, within rounding."""
+    score_p = golden.arrays["pair_score"].ravel().astype(np.float64)
+    least = np.percentile(score_p, float(name.removeprefix("representation_meanablate")))
+    return _but_for(golden, name, ours, np.abs(score_p - least) <= TIE * least)
+
+
+def _sparse(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
+    """As all floats, but for pairs that have a pick which another text came near to."""
+    pc0, picks = golden.arrays["pc0"], golden.config["omp_components"]
+    return _but_for(golden, name, ours, _tied_pairs(pc0.tobytes(), pc0.shape, golden.texts.tobytes(), picks))
+
+
+def _but_for(golden: GoldenSet, name: str, ours: np.ndarray, tied_p: np.ndarray) -> Verdict:
+    """What undecided pairs can change is their coefficients times anything: the error is taken at right angles to it,
+    over images. Where they are many it would be right-angled to everything: then 2 |x| of each is allowed instead."""
+    error_bo = ours.astype(np.float64) - golden.arrays[name]
+    coef, bound = golden.arrays["coef"].astype(np.float64), _bound(golden, name)
+    x_bp = (coef - coef.mean(0)) * np.linalg.norm(golden.arrays["direction"], axis=-1)
+    x_bp = x_bp.reshape(len(x_bp), -1)[:, tied_p]
+    if 0 < x_bp.shape[1] <= len(x_bp) // 2:
+        basis_bp = np.linalg.qr(x_bp)[0]
+        error_bo = error_bo - basis_bp @ (basis_bp.T @ error_bo)
+    elif x_bp.size:
+        bound += 2 * float(np.abs(x_bp).sum(1).max())
+    return within(golden, name, np.abs(error_bo), bound, f"{tied_p.sum()} undecided pairs allowed for")
+
+
+@lru_cache(maxsize=2)
+def _tied_pairs(directions: bytes, shape: tuple[int, ...], texts: bytes, picks: int) -> np.ndarray:
+    """Which pairs (in the golden order) have a pick that another text came near to: bool."""
+    pc0_po = np.frombuffer(directions, np.float32).reshape(-1, shape[-1])
+    vocab_wo = torch.from_numpy(np.frombuffer(texts, np.float32).reshape(-1, shape[-1]).copy())
+    atoms_wo = text_atoms(vocab_wo, AtomScaling.PAPER).numpy()
+    return np.array([min(plain_pursuit(d_o, atoms_wo, picks).margin) <= TIE for d_o in pc0_po])
+
+
+_CHOICES = {"pair_order": _choice, "omp_pairs": _choice, "mask_percentile": _mask}
+_OTHERS = {
+    "attention_logits_cls": _logits, "representation_sparse": _sparse, "representation_meanablate": _ablated,
+}  # fmt: skip
+_SIGNED = dict.fromkeys(("pc0", "neuron_pc0", "neuron_pc1"), _signed)
+_FLOATS = (
+    "conv_map", "z", "attention_cls", "representation", "coef", "direction", "pair_constant", "contrib_", "norm_pair",
+    "pair_mean", "top_norms", "pair_score", "inertia_",
+)  # fmt: skip
+#: Judged by how a name begins, the first that fits: "representation_sparse" before "representation".
+RULES: Rules = {**_CHOICES, **_OTHERS, **_SIGNED, **dict.fromkeys(_FLOATS, _floats)}
