@@ -138,6 +138,20 @@ TABLES = (
         Column("top1", "float64", "zero-shot top-1 accuracy then"),
         Column("images", "int64", "images it is over: measured ones with a class"),
     ), "what second-order effects are worth; only with classes and neurons", optional=True),
+    TableSpec("sparsity", "sparsity.parquet", (
+        Column("kind", "string", '"none"; "all": everything that the neurons write through heads is mean-ablated; '
+               '"kept": all but the best `amount` % of `unit`; "components" or "texts": each of `unit` rebuilt from '
+               "its mean and `amount` principal components or texts"),
+        Column("unit", "string", "pairs, neurons or heads; null for none and all"),
+        Column("layer", "int32", "layer of the neurons; null for all analysed layers together, in an attention pool, "
+               "and for none"),
+        Column("amount", "float64", "see kind; null for none and all"),
+        Column("units", "int64", 'how many are kept; null where kind is not "kept"'),
+        Column("pool", "string", 'name of the pool that texts are from; null where kind is not "texts"'),
+        Column("top1", "float64", "zero-shot top-1 accuracy then"),
+        Column("images", "int64", "images it is over: measured ones with a class"),
+    ), "how few pairs, neurons or heads a representation needs, and how simple they are; only with classes and pairs",
+        optional=True),
 )  # fmt: skip
 
 INDEXES = (

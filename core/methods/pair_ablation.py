@@ -80,15 +80,20 @@ class Components:
     read_nmr: Tensor
     strength_nr: Tensor
 
+    def of(self, neurons: slice) -> "Components":
+        """Those of some neurons."""
+        return Components(self.mix_nmr[neurons], self.read_nmr[neurons], self.strength_nr[neurons])
+
     def rebuilt(self, centred_bnm: Tensor, counts: Sequence[int]) -> list[Tensor]:
         """Scalars (b, n, m) of the contributions rebuilt from the first r components, for each r of `counts`."""
         along_nbr = centred_bnm.transpose(0, 1) @ self.read_nmr
         mixed = lambda r: along_nbr[..., :r] @ self.mix_nmr[..., :r].transpose(1, 2)
         return [mixed(r).transpose(0, 1) for r in counts]
 
-    def directions(self, value_nmk: Tensor, writer_mok: Tensor) -> Tensor:
-        """u (n, r, o). For thousands of neurons it is n·r·o numbers: ask for some."""
-        return torch.einsum("nmr,nmk,mok->nro", self.mix_nmr, value_nmk, writer_mok)
+    def directions(self, value_nmk: Tensor, writer_mok: Tensor, count: int | None = None) -> Tensor:
+        """u (n, r, o) of the first `count` components, None for all: n·r·o numbers."""
+        mixed_nrmk = torch.einsum("nmr,nmk->nrmk", self.mix_nmr[..., :count], value_nmk)
+        return torch.einsum("nrmk,mok->nro", mixed_nrmk, writer_mok)
 
 
 def components(top_nim: Tensor, reduce_ncm: Tensor, count: int) -> Components:
