@@ -33,6 +33,7 @@ from precompute.merge import merge_partials
 from precompute.neuron_finish import describe_neurons, write_neurons
 from precompute.pairs import describe_pairs, write_pairs
 from precompute.plan import Plan, check_inputs, load_plan
+from precompute.sparsity_finish import write_sparsity
 from precompute.worker import ShardWorker
 
 Seen = Callable[[int], None]
@@ -118,6 +119,10 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
         if zero_shot is not None and plan.neuron_layers:
             with _bar(len(plan.neuron_layers), "character", "layer", resources) as seen:
                 write_characterisation(Unfinished(plan.folder), writer, pool.name, plan.neuron_layers, seen)
+        if zero_shot is not None and plan.pairs:
+            measured = min(plan.images, plan.settings.neuron_images)
+            with _bar(measured, "sparsity", "img", resources) as seen:
+                write_sparsity(plan, writer, model, pool.name, seen)
         write_manifest(plan, writer, model, pool, statistics, zero_shot, neuron_axes)
     clean_up(plan)  # only now: until bundle.json stands, everything can be made again
     return plan.folder

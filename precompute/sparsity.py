@@ -10,9 +10,10 @@ Units are kept by the mean of their largest centred norms, a neuron's or head's 
 Letters as in `core.methods.pair_ablation`; i measured images, c classes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -21,7 +22,6 @@ import torch
 from torch import Tensor
 
 from core.bundle import schema
-from core.bundle.write import BundleWriter
 from core.methods.neuron_head import NeuronHead
 from core.methods.pair_ablation import (
     Components,
@@ -30,11 +30,11 @@ from core.methods.pair_ablation import (
     head_values,
     kept_heads,
     kept_pairs,
+    rebuilt,
     write,
 )
 from core.methods.pair_scores import LARGEST, fit_pairs, mask_percentile
 from core.text.zeroshot import binomial_error
-from precompute.characterise import Source, labels
 
 KEEP = (50.0, 20.0, 10.0, 5.0, 2.0, 1.0)
 COMPONENTS = (1, 2, 4, 8)
@@ -104,6 +104,19 @@ class Row:
         return binomial_error(self.top1, self.images)
 
 
+class Block(NamedTuple):
+    """s - s̄ of some images, twice: for sums over the neurons of a head, and over the heads of a neuron, each lies as it
+    is read."""
+
+    images: slice
+    by_head_mbn: Tensor
+    by_neuron_nbm: Tensor
+
+    @property
+    def centred_bnm(self) -> Tensor:
+        return self.by_head_mbn.permute(1, 2, 0)
+
+
 class LayerFit:
     """One layer's means, scores and components over all measured images.
 
@@ -143,7 +156,8 @@ class LayerFit:
         most = max(grid.components, default=1)
         self.components: Components = components(torch.from_numpy(top_nim).to(self.device), lens.reduce_ncm, most)
         blocks = self.blocks(kept, max(1, _ENTRIES // self.mean_nm.size))
-        norm_im = torch.cat([head_norms(self.values(centred_bnm), lens.writer_mok) for _, centred_bnm in blocks])
+        values = (head_values(block.centred_bnm, lens.value_nmk) for block in blocks)
+        norm_im = torch.cat([head_norms(value_bmk, lens.writer_mok) for value_bmk in values])
         self.head_score_m = norm_im.topk(self.largest, dim=0).values.mean(0).cpu().numpy()
 
     @property
@@ -156,88 +170,106 @@ class LayerFit:
         step = max(1, _ENTRIES // max(1, self.images * m))
         return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
-    def blocks(self, kept: Scalars, step: int) -> Iterator[tuple[slice, Tensor]]:
-        """At most `step` images at a time: which, and s - s̄ (b, n, m)."""
+    def blocks(self, kept: Scalars, step: int) -> Iterator[Block]:
+        """At most `step` images at a time."""
         for shard, raw_nim in kept.shards(self.lens.layer):
             for start in range(0, raw_nim.shape[1], step):
                 s_nbm = raw_nim[:, start : start + step].astype(np.float32) / np.float32(kept.factor)
                 s_nbm -= self.mean_nm[:, None]
-                first = shard.start + start
-                block = slice(first, first + s_nbm.shape[1])
-                yield block, torch.from_numpy(s_nbm).to(self.device).transpose(0, 1)
+                first, centred_nbm = shard.start + start, torch.from_numpy(s_nbm).to(self.device)
+                images = slice(first, first + s_nbm.shape[1])
+                yield Block(images, centred_nbm.permute(2, 1, 0).contiguous(), centred_nbm)
 
-    def values(self, centred_bnm: Tensor) -> Tensor:
-        return head_values(centred_bnm, self.lens.value_nmk)
-
-    def changes(self, centred_bnm: Tensor) -> Iterator[tuple[Change, Tensor]]:
+    def changes(self, block: Block) -> Iterator[tuple[Change, Tensor]]:
         """Every change of the grid, and what it adds to the representation (b, o)."""
-        value_nmk, writer_mok = self.lens.value_nmk, self.lens.writer_mok
-        value_bmk = self.values(centred_bnm)
-        all_bo = write(value_bmk, writer_mok)
+        lens, centred_bnm = self.lens, block.centred_bnm
+        value_bmk = head_values(centred_bnm, lens.value_nmk)
+        all_bo = write(value_bmk, lens.writer_mok)
         yield ALL, -all_bo
-        scores = {"pairs": self.pair_score_nm, "neurons": self.neuron_score_n[:, None], "heads": self.head_score_m}
-        for unit, score in scores.items():
-            masks = [torch.from_numpy(mask_percentile(score, 100 - percent)) for percent in self.grid.keep]
-            here = [mask.to(self.device) for mask in masks]
+        for unit, masks in self.masks.items():
             if unit == "heads":
-                sums_rbo = kept_heads(value_bmk, writer_mok, here)
+                sums_rbo = kept_heads(value_bmk, lens.writer_mok, masks)
             else:
-                sums_rbo = kept_pairs(centred_bnm, value_nmk, writer_mok, here)
+                sums_rbo = kept_pairs(centred_bnm, lens.value_nmk, lens.writer_mok, masks)
             for percent, mask, sum_bo in zip(self.grid.keep, masks, sums_rbo, strict=True):
                 yield Change("kept", unit, percent, int(mask.sum())), sum_bo - all_bo
+        along_nbr = self.components.along(block.by_neuron_nbm.transpose(0, 1))
         counts = self.grid.components
-        for count, rebuilt_bnm in zip(counts, self.components.rebuilt(centred_bnm, counts), strict=True):
-            yield Change("components", "neurons", count), write(self.values(rebuilt_bnm), writer_mok) - all_bo
-        # a pair's one component: its coefficient times its unit direction, in its head's coordinates
-        x_bnm = centred_bnm * self.lens.lengths_nm
-        yield Change("components", "pairs", 1), write(head_values(x_bnm, self.unit_nmc), self.lens.basis_mok) - all_bo
+        for count, sum_bo in zip(counts, rebuilt(along_nbr, self.component_nro, counts), strict=True):
+            yield Change("components", "neurons", count), sum_bo - all_bo
+        # a pair's one component: its coefficient along its own direction, in its head's coordinates
+        one_bo = write(head_values(centred_bnm, self.coords_nmc), lens.basis_mok)
+        yield Change("components", "pairs", 1), one_bo - all_bo
 
     @cached_property
-    def unit_nmc(self) -> Tensor:
-        """d̂ of every pair, in its head's coordinates; zeros for a pair that writes nothing."""
-        return torch.nn.functional.normalize(self.lens.coords(self.lens.basis_mok), dim=-1)
+    def masks(self) -> dict[str, list[Tensor]]:
+        """What each percentage keeps: of pairs (n, m), neurons (n, 1), heads (m,)."""
+        scores = {"pairs": self.pair_score_nm, "neurons": self.neuron_score_n[:, None], "heads": self.head_score_m}
+        mask = lambda score, percent: torch.from_numpy(mask_percentile(score, 100 - percent)).to(self.device)
+        return {unit: [mask(score, percent) for percent in self.grid.keep] for unit, score in scores.items()}
+
+    @cached_property
+    def component_nro(self) -> Tensor:
+        return self.components.directions(self.lens.value_nmk, self.lens.writer_mok)
+
+    @cached_property
+    def coords_nmc(self) -> Tensor:
+        return self.lens.coords(self.lens.basis_mok)
 
 
 class Tally:
     """How often a changed representation is nearest to its class. Of equal scores the earlier class wins."""
 
     def __init__(self, judged: Judged) -> None:
-        self._weights_oc = np.asarray(judged.classes_co, np.float32).T
         self._judged = judged
+        self._weights_oc = torch.from_numpy(np.asarray(judged.classes_co, np.float32)).T
         self._right: dict[tuple[Change, int | None], int] = {}
         self.images = int((judged.label_i >= 0).sum())
 
-    def add(self, change: Change, layer: int | None, images: slice, change_bo: Tensor | float) -> None:
-        label_b = self._judged.label_i[images]
-        moved_bo = change_bo.cpu().numpy() if isinstance(change_bo, Tensor) else change_bo
-        changed_bo = np.asarray(self._judged.unit_io[images], np.float32) + moved_bo
-        right = ((changed_bo @ self._weights_oc).argmax(1) == label_b)[label_b >= 0].sum()
-        self._right[change, layer] = self._right.get((change, layer), 0) + int(right)
+    def add(self, images: slice, changes: Iterable[tuple[Change, int | None, Tensor | float]]) -> None:
+        """Of some images, every change, the layer that it is of, and what it adds to them (b, o)."""
+        unit_bo = torch.from_numpy(np.asarray(self._judged.unit_io[images], np.float32))
+        label_b = torch.from_numpy(self._judged.label_i[images])
+        for change, layer, change_bo in changes:
+            moved_bo = change_bo.cpu() if isinstance(change_bo, Tensor) else change_bo
+            nearest_b = ((unit_bo + moved_bo) @ self._weights_oc).argmax(1)
+            right = int(((nearest_b == label_b) & (label_b >= 0)).sum())
+            self._right[change, layer] = self._right.get((change, layer), 0) + right
 
     def rows(self) -> list[Row]:
         return [Row(change, layer, right / self.images, self.images) for (change, layer), right in self._right.items()]
 
 
-def sparsity(fits: Sequence[LayerFit], kept: Scalars, judged: Judged, seen: Seen = lambda n: None) -> list[Row]:
-    """Every change, by layer and then of all layers together. `seen` is told of images done. ValueError where no
-    measured image has a class."""
+#: Further changes of one layer.
+More = Callable[[LayerFit, Block], Iterator[tuple[Change, Tensor]]]
+
+
+def sparsity(
+    fits: Sequence[LayerFit], kept: Scalars, judged: Judged, seen: Seen = lambda n: None, more: Sequence[More] = ()
+) -> list[Row]:
+    """Every change of the grid and of `more`, by layer and then of all layers together. `seen` is told of images done.
+    ValueError where no measured image has a class."""
     tally, step = Tally(judged), max(1, _ENTRIES // max(fit.mean_nm.size for fit in fits))
     if not tally.images:
         raise ValueError("no measured image has a class, so there is no accuracy")
     for blocks in zip(*(fit.blocks(kept, step) for fit in fits), strict=True):
-        images = blocks[0][0]
-        tally.add(NONE, None, images, 0)
-        changes = [fit.changes(centred_bnm) for fit, (_, centred_bnm) in zip(fits, blocks, strict=True)]
-        for same in zip(*changes, strict=True):
-            for fit, (change, change_bo) in zip(fits, same, strict=True):
-                tally.add(change, layer_number(fit), images, change_bo)
-            if len(fits) > 1:
-                units = None if same[0][0].units is None else sum(change.units or 0 for change, _ in same)
-                tally.add(
-                    same[0][0]._replace(units=units), None, images, torch.stack([each for _, each in same]).sum(0)
-                )
-        seen(images.stop - images.start)
+        tally.add(blocks[0].images, _changes(fits, blocks, more))
+        seen(blocks[0].images.stop - blocks[0].images.start)
     return tally.rows()
+
+
+def _changes(
+    fits: Sequence[LayerFit], blocks: Sequence[Block], more: Sequence[More]
+) -> Iterator[tuple[Change, int | None, Tensor | float]]:
+    """Of the same images: nothing changed, every change by layer, and of all layers together."""
+    yield NONE, None, 0.0
+    every = lambda fit, block: chain(fit.changes(block), *(each(fit, block) for each in more))
+    for same in zip(*(every(fit, block) for fit, block in zip(fits, blocks, strict=True)), strict=True):
+        for fit, (change, change_bo) in zip(fits, same, strict=True):
+            yield change, layer_number(fit), change_bo
+        if len(fits) > 1:
+            units = None if same[0][0].units is None else sum(change.units or 0 for change, _ in same)
+            yield same[0][0]._replace(units=units), None, torch.stack([each for _, each in same]).sum(0)
 
 
 def layer_number(fit: LayerFit) -> int | None:
@@ -256,29 +288,6 @@ def fitted(
     """What sparsity needs of each layer; `scores` of its pairs where they are known. `seen` is told of neurons done."""
     known = [None] * len(lenses) if scores is None else scores
     return [LayerFit(lens, kept, images, grid, score, seen) for lens, score in zip(lenses, known, strict=True)]
-
-
-def write_sparsity(
-    source: Source,
-    writer: BundleWriter,
-    lenses: Sequence[NeuronHead],
-    kept: Scalars,
-    seen: Seen = lambda n: None,
-    grid: Grid = GRID,
-) -> None:
-    """The table of a bundle that is being made, its arrays of pairs in place; none where no measured image has a class.
-    `seen` is told of images done, as many as are measured."""
-    ids, label_i = np.asarray(source.array("neuron_image_ids")), labels(source)
-    if not (label_i >= 0).any():
-        return
-    unit_io = np.asarray(source.array("representations")[ids])
-    judged = Judged(unit_io, label_i, np.asarray(source.array("class_embeddings")))
-    # heads that are not later than a layer come first on the axis, as nothing
-    scores = [
-        score_nm[:, -len(lens.pairs) :] for lens, score_nm in zip(lenses, source.array("pair_score"), strict=True)
-    ]
-    fits = fitted(lenses, kept, len(ids), grid, scores)
-    writer.table("sparsity", as_table(sparsity(fits, kept, judged, seen)))
 
 
 def as_table(rows: Sequence[Row]) -> pa.Table:

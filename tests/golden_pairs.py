@@ -20,6 +20,7 @@ from core.methods.pair_ablation import (
     components,
     head_values,
     kept_pairs,
+    rebuilt,
     write,
 )
 from core.methods.pair_scores import (
@@ -186,7 +187,9 @@ def _representations(pairs: Pairs) -> dict[str, Tensor]:
     kept_rbo = kept_pairs(centred_bnm, lens.value_nmk, lens.writer_mok, masks)
     x_bnm = centred_bnm * torch.from_numpy(pairs.fit.length_nm)
     coords_nmc = lens.coords(lens.basis_mok) / torch.from_numpy(pairs.fit.length_nm)[..., None]
-    (first_bnm,) = pairs.principal().rebuilt(centred_bnm, (1,))
+    principal = pairs.principal()
+    directions_nro = principal.directions(lens.value_nmk, lens.writer_mok)
+    (first_bo,) = rebuilt(principal.along(centred_bnm), directions_nro, (1,))
     atoms_wo = text_atoms(torch.from_numpy(pairs.golden.texts), AtomScaling.PAPER)
     picks, unit_po = pairs.golden.config["omp_components"], pairs.unit_nmo.flatten(0, 1)
     found = pursue(unit_po, atoms_wo, picks)
@@ -194,7 +197,7 @@ def _representations(pairs: Pairs) -> dict[str, Tensor]:
     return {
         **{f"representation_meanablate{p}": mean_o + kept for p, kept in zip(PERCENTILES, kept_rbo, strict=True)},
         "representation_rank1": mean_o + write(head_values(x_bnm, coords_nmc), lens.basis_mok),
-        "representation_neuron_pc0": mean_o + write(head_values(first_bnm, lens.value_nmk), lens.writer_mok),
+        "representation_neuron_pc0": mean_o + first_bo,
         f"representation_sparse{picks}": mean_o + sparse_bo,
     }
 
