@@ -130,6 +130,13 @@ def _characterise(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _sparsity(arguments: argparse.Namespace) -> int:
+    from precompute.sparsity_command import sparsity_of_bundle
+
+    sparsity_of_bundle(arguments)
+    return 0
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from core.models.load import demo_models
 
@@ -174,5 +181,6 @@ COMMANDS = {
     "verify": _verify,
     "segment": _segment,
     "characterise": _characterise,
+    "sparsity": _sparsity,
     "demo": _demo,
 }

@@ -45,7 +45,9 @@ Seen = Callable[[int], None]
 class Scalars(Protocol):
     """Kept scalars s of all neurons; `precompute.neurons.MeasuredNeurons` is one."""
 
-    factor: float
+    @property
+    def factor(self) -> float:
+        """What s is multiplied with in `shards`."""
 
     def scalars(self, layer: int, neurons: slice) -> np.ndarray:
         """(n, i, m) fp32 of some neurons."""
@@ -222,7 +224,7 @@ class Tally:
 
     def __init__(self, judged: Judged) -> None:
         self._judged = judged
-        self._weights_oc = torch.from_numpy(np.asarray(judged.classes_co, np.float32)).T
+        self._weights_oc = torch.from_numpy(np.array(judged.classes_co, np.float32)).T
         self._right: dict[tuple[Change, int | None], int] = {}
         self.images = int((judged.label_i >= 0).sum())
 
