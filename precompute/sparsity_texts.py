@@ -1,7 +1,8 @@
 """How well texts stand in for directions: pairs, and neurons' first components, rebuilt from texts (paper P, figure 2).
 
-Each direction is replaced by the unit vector that its first m texts make of it, and what a unit adds is projected on
-that, its mean unchanged. See `precompute.sparsity` for the rest of the representation, and for the letters; v texts.
+Each direction, a pair's own or a neuron's first component, is replaced by the unit vector that its first m texts make
+of it; what the pair or neuron adds is projected on that, its mean unchanged (as in the released code). See
+`precompute.sparsity` for the rest of the representation, and for the letters; v texts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -57,13 +58,14 @@ def _changes(
         s_nim = kept.scalars(lens.layer, part) - fit.mean_nm[part, None]
         centred_inm = torch.from_numpy(s_nim).to(device).transpose(0, 1)
         all_io += lens.total(centred_inm, part)
-        unit_po = torch.nn.functional.normalize(lens.directions(part).flatten(0, 1), dim=-1)
+        direction_nmo = lens.directions(part)
+        unit_po = torch.nn.functional.normalize(direction_nmo.flatten(0, 1), dim=-1)
         x_ip = (centred_inm * lens.lengths_nm[part]).flatten(1)
         pairs_rio += along_texts(x_ip, unit_po, atoms_wo, pursue(unit_po, atoms_wo, texts).index_nm, counts)
-        first = fit.components.of(part)
-        unit_no = first.directions(lens.value_nmk[part], lens.writer_mok, 1)[:, 0]
-        x_in = (centred_inm * first.read_nmr[..., 0]).sum(-1)
-        neurons_rio += along_texts(x_in, unit_no, atoms_wo, pursue(unit_no, atoms_wo, texts).index_nm, counts)
+        first_no = fit.component_nro[part, 0]
+        texts_rno = reconstructions(first_no, atoms_wo, pursue(first_no, atoms_wo, texts).index_nm, counts)
+        read_rnm = torch.einsum("nmo,rno->rnm", direction_nmo, texts_rno)
+        neurons_rio += torch.einsum("inm,rnm->rin", centred_inm, read_rnm) @ texts_rno
         seen(part.stop - part.start)
     for unit, made_rio in (("pairs", pairs_rio), ("neurons", neurons_rio)):
         for count, made_io in zip(counts, made_rio, strict=True):

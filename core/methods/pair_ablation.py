@@ -78,10 +78,6 @@ class Components:
     read_nmr: Tensor
     strength_nr: Tensor
 
-    def of(self, neurons: slice) -> "Components":
-        """Those of some neurons."""
-        return Components(self.mix_nmr[neurons], self.read_nmr[neurons], self.strength_nr[neurons])
-
     def along(self, centred_bnm: Tensor) -> Tensor:
         """Coefficients (n, b, r) of s - s̄; quickest where the scalars of one neuron lie side by side in memory."""
         return centred_bnm.transpose(0, 1) @ self.read_nmr
