@@ -188,9 +188,24 @@ def tables() -> dict[str, pa.Table]:
         "top1": [0.75, 0.5, 0.625, 0.6875, 0.7, 0.4, 0.6, 0.65, 0.72, 0.55, 0.45],
         "images": [28] * 11,
     }
+    kept = [("kept", unit, amount) for unit in ("pairs", "neurons", "heads") for amount in (50.0, 10.0)]
+    rebuilt = [("components", "neurons", 1.0), ("components", "neurons", 2.0), ("components", "pairs", 1.0)]
+    described = [("kept", "pairs", 41.7), ("texts", "pairs", 1.0), ("texts", "pairs", 2.0)]
+    of_layer = [("all", None, None), *kept, *rebuilt, *described]
+    rows = [("none", None, None, None), *((*row, layer) for layer in (1, 2, None) for row in of_layer)]
+    sparsity = {
+        "kind": [row[0] for row in rows],
+        "unit": [row[1] for row in rows],
+        "layer": pa.array([row[3] for row in rows], pa.int32()),
+        "amount": [row[2] for row in rows],
+        "units": [10 if row[2] == 41.7 or row[0] == "texts" else 3 if row[0] == "kept" else None for row in rows],
+        "pool": ["<b>words</b>" if row[0] == "texts" else None for row in rows],
+        "top1": [round(0.75 - 0.01 * at, 2) for at in range(len(rows))],
+        "images": [28] * len(rows),
+    }
     pool = {"text": [f"text {i}" for i in range(SIZES["text"])]}
     named = {"images": images, "quarantine": quarantine, "parts": parts, "pool": pool, "classes": classes}
-    named |= {"ablation": ablation, "characterisation": character}
+    named |= {"ablation": ablation, "characterisation": character, "sparsity": sparsity}
     return {name: pa.table({k: pa.array(v) for k, v in columns.items()}) for name, columns in named.items()}
 
 

@@ -81,6 +81,13 @@ class Store:
         rows = self.bundle.table("characterisation").to_pylist()
         return tuple(a.Characterised(**r, error=binomial_error(r["top1"], r["images"])) for r in rows)
 
+    def sparsity(self) -> tuple[a.Sparse, ...]:
+        """How few pairs, neurons or heads are needed; empty where it was not computed (no classes, no pairs)."""
+        if not self.bundle.has("sparsity"):
+            return ()
+        rows = self.bundle.table("sparsity").to_pylist()
+        return tuple(a.Sparse(**r, error=binomial_error(r["top1"], r["images"])) for r in rows)
+
     def measures(self) -> dict[str, str]:
         """Names for `grid`, with a title each: the fixed ones, then one for each column that groups or measures."""
         return self.head_table.titles | {f"column:{name}": f"Follows {name}" for name in self._followable}
