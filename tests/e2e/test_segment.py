@@ -18,6 +18,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.bundle.read import open_bundle
+from core.ids import parse
 from core.methods.segmentation_scores import IGNORE, SegmentationCounts, rate
 from core.text.classes import load_templates
 from pages._ui import resources
@@ -309,8 +310,8 @@ def test_the_section_by_neurons(visit: Visit, monkeypatch: pytest.MonkeyPatch) -
         rows = json.loads(named[0].json)["rows"]
         values = sorted(map(abs, directions_no @ text_o), reverse=True)[:10]
         np.testing.assert_allclose([abs(row["values"][2]) for row in rows], values, rtol=0, atol=1e-5)
-        layer, neuron = rows[0]["values"][0].split(".N")
-        row = layers.index(int(layer[1:])) * visit.opened.store.neurons.neurons + int(neuron)
+        unit = parse(rows[0]["values"][0])
+        row = layers.index(unit.layer) * visit.opened.store.neurons.neurons + unit.neuron
         assert directions_no[row] @ text_o == pytest.approx(rows[0]["values"][2], abs=1e-5)
         assert f"neuron={rows[0]['values'][0]}" in rows[0]["href"]
         for name, value in told.items():  # the address stays the permalink of what is shown
