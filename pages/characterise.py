@@ -42,8 +42,8 @@ def main() -> None:
     characterise_sparsity.draw(opened, chosen.view.layer)
     st.subheader("All numbers")
     figures.table(drawn.table(rows), "characterise", columns=drawn.COLUMNS)
-    figures.page_data(lambda: {"view": chosen.view, "rows": rows, "added": characterise_pools.kept(opened)},
-                      "characterise")  # fmt: skip
+    added, sparsity = characterise_pools.kept(opened), opened.store.sparsity()
+    figures.page_data(lambda: {"view": chosen.view, "rows": rows, "added": added, "sparsity": sparsity}, "characterise")
 
 
 def missing(opened: Opened) -> None:

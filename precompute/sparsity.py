@@ -229,10 +229,15 @@ class Tally:
         self.images = int((judged.label_i >= 0).sum())
 
     def add(self, images: slice, changes: Iterable[tuple[Change, int | None, Tensor | float]]) -> None:
-        """Of some images, every change, the layer that it is of, and what it adds to them (b, o)."""
+        """Of some images, every change, the layer that it is of, and what it adds to them (b, o). A change that comes
+        again counts once: what a bundle describes may be just one of the shares that are kept."""
         unit_bo = torch.from_numpy(np.asarray(self._judged.unit_io[images], np.float32))
         label_b = torch.from_numpy(self._judged.label_i[images])
+        done = set()
         for change, layer, change_bo in changes:
+            if (change, layer) in done:
+                continue
+            done.add((change, layer))
             moved_bo = change_bo.cpu() if isinstance(change_bo, Tensor) else change_bo
             nearest_b = ((unit_bo + moved_bo) @ self._weights_oc).argmax(1)
             right = int(((nearest_b == label_b) & (label_b >= 0)).sum())
@@ -270,8 +275,17 @@ def _changes(
         for fit, (change, change_bo) in zip(fits, same, strict=True):
             yield change, layer_number(fit), change_bo
         if len(fits) > 1:
-            units = None if same[0][0].units is None else sum(change.units or 0 for change, _ in same)
-            yield same[0][0]._replace(units=units), None, torch.stack([each for _, each in same]).sum(0)
+            yield _together(fits, [change for change, _ in same]), None, torch.stack([each for _, each in same]).sum(0)
+
+
+def _together(fits: Sequence[LayerFit], changes: Sequence[Change]) -> Change:
+    """What the same change of every layer is in all of them; shares of pairs that differ become that of them all."""
+    if changes[0].units is None:
+        return changes[0]
+    units = sum(change.units or 0 for change in changes)
+    same = len({change.amount for change in changes}) == 1
+    amount = changes[0].amount if same else 100 * units / sum(fit.mean_nm.size for fit in fits)
+    return changes[0]._replace(amount=amount, units=units)
 
 
 def layer_number(fit: LayerFit) -> int | None:

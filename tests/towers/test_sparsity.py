@@ -214,6 +214,21 @@ def test_described_pairs_are_kept_and_rebuilt_alone(case: Case) -> None:
     assert ours[-1].change == Change("texts", "pairs", 2, 20 * len(fits), "words")
 
 
+def test_a_change_that_comes_again_counts_once(case: Case) -> None:
+    """What is described may be as many pairs as a percentage keeps."""
+    fits = fitted(case.lenses, case.held, IMAGES, GRID)
+    heads, row_p = len(case.lenses[0].pairs), []
+    for at, fit in enumerate(fits):
+        neuron, head = np.nonzero(fit.masks["pairs"][1].numpy())
+        row_p.append((at * NEURONS + neuron) * heads + head + heads - len(fit.lens.pairs))
+        assert fit.mean_nm.size == 2 * len(neuron)
+    rows = np.concatenate(row_p)
+    atoms_wo = text_atoms(torch.from_numpy(case.texts_wo))
+    described = DescribedPairs(fits, rows, np.zeros((len(rows), 1), np.int64), atoms_wo, (1,), "words")
+    plain, more = (sparsity(fits, case.held, case.judged, more=extra) for extra in ((), (described,)))
+    assert [row for row in more if row.change.kind != "texts"] == plain and len(more) > len(plain)
+
+
 def test_images_without_classes_are_refused(case: Case) -> None:
     fits = fitted(case.lenses, case.held, IMAGES, GRID)
     none = Judged(case.unit_io, np.full(IMAGES, -1), case.classes_co)
