@@ -30,7 +30,7 @@ from torch import Tensor
 from core.methods.characterise import reconstructions
 
 _RANK = 1e-10  # a squared singular value below this share of the first is rounding: the component is left out
-_ENTRIES = 2**23  # numbers of rebuilt directions formed at a time: 32 MB in float32
+_ENTRIES = 2**23  # numbers on the way to directions formed at a time: 32 MB in float32
 
 
 def head_values(scalars_bnm: Tensor, value_nmk: Tensor, keep_nm: Tensor | None = None) -> Tensor:
@@ -84,8 +84,13 @@ class Components:
 
     def directions(self, value_nmk: Tensor, writer_mok: Tensor, count: int | None = None) -> Tensor:
         """u (n, r, o) of the first `count` components, None for all: n·r·o numbers."""
-        mixed_nrmk = torch.einsum("nmr,nmk->nrmk", self.mix_nmr[..., :count], value_nmk)
-        return torch.einsum("nrmk,mok->nro", mixed_nrmk, writer_mok)
+        mix_nmr = self.mix_nmr[..., :count]
+        step = max(1, _ENTRIES // max(1, mix_nmr.shape[2] * value_nmk[0].numel()))
+        parts = [
+            torch.einsum("nrmk,mok->nro", torch.einsum("nmr,nmk->nrmk", mix_nmr[part], value_nmk[part]), writer_mok)
+            for part in (slice(start, start + step) for start in range(0, len(mix_nmr), step))
+        ]
+        return torch.cat(parts)
 
 
 def rebuilt(along_nbr: Tensor, directions_nro: Tensor, counts: Sequence[int]) -> Iterator[Tensor]:

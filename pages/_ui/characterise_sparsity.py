@@ -56,8 +56,8 @@ def kept(opened: Opened, rows: Sequence[Sparse], layer: str) -> None:
     st.caption(
         f"How to read it: all but the best share of the pairs{whose} are replaced by their means, or all but that "
         "share of neurons, or of heads; the best are those whose largest effects are largest. The further left a line "
-        f"stays high, the fewer units carry what counts. {rest} Over {count(base.images, 'image')} with a class; bars are "
-        "one standard error."
+        f"stays high, the fewer units carry what counts. {rest} Over {count(base.images, 'image')} with a class; bars "
+        "are one standard error."
     )
     figures.show(drawn.kept_chart(rows), "sparsity-kept", height=420)
 
