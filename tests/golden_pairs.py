@@ -42,7 +42,6 @@ BOUND = 1e-4  # of the largest entry, as the set's description suggests
 TIE = 1e-5  # relative: choices that are won by less are decided by the reference's float32
 _MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 _STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
-PERCENTILES = ("90", "80")
 
 
 def resnet_tower(golden: GoldenSet) -> ModifiedResNetTower:
@@ -165,7 +164,7 @@ def _statistics(pairs: Pairs) -> dict[str, Tensor | np.ndarray]:
     mean_nmo = torch.einsum("nm,nmo->nmo", pairs.s_bnm.mean(0), pairs.lens.directions()) + pairs.constant_mo
     directions_nro = pairs.principal().directions(pairs.lens.value_nmk, pairs.lens.writer_mok)
     score_mn = pairs.released(fit.score_nm)
-    masks = {f"mask_percentile{p}": mask_percentile(score_mn, float(p)) for p in PERCENTILES}
+    masks = {name: mask_percentile(score_mn, _percentile(name)) for name in _named(pairs, "mask_percentile")}
     return {
         "pair_mean": pairs.released(mean_nmo),
         "top_norms": norms_bnm.sort(dim=0).values[-k:].permute(2, 1, 0),
@@ -183,7 +182,8 @@ def _representations(pairs: Pairs) -> dict[str, Tensor]:
     """Means of everything, and around them what is kept or rebuilt."""
     lens, centred_bnm = pairs.lens, pairs.centred_bnm
     mean_o = pairs.trace.representation_bo.mean(0)
-    masks = [torch.from_numpy(mask_percentile(pairs.fit.score_nm, float(p))) for p in PERCENTILES]
+    ablated = _named(pairs, "representation_meanablate")
+    masks = [torch.from_numpy(mask_percentile(pairs.fit.score_nm, _percentile(name))) for name in ablated]
     kept_rbo = kept_pairs(centred_bnm, lens.value_nmk, lens.writer_mok, masks)
     x_bnm = centred_bnm * torch.from_numpy(pairs.fit.length_nm)
     coords_nmc = lens.coords(lens.basis_mok) / torch.from_numpy(pairs.fit.length_nm)[..., None]
@@ -195,11 +195,20 @@ def _representations(pairs: Pairs) -> dict[str, Tensor]:
     found = pursue(unit_po, atoms_wo, picks)
     (sparse_bo,) = along_texts(x_bnm.flatten(1), unit_po, atoms_wo, found.index_nm, (picks,))
     return {
-        **{f"representation_meanablate{p}": mean_o + kept for p, kept in zip(PERCENTILES, kept_rbo, strict=True)},
+        **{name: mean_o + kept_bo for name, kept_bo in zip(ablated, kept_rbo, strict=True)},
         "representation_rank1": mean_o + write(head_values(x_bnm, coords_nmc), lens.basis_mok),
         "representation_neuron_pc0": mean_o + first_bo,
         f"representation_sparse{picks}": mean_o + sparse_bo,
     }
+
+
+def _named(pairs: Pairs, start: str) -> list[str]:
+    return [name for name in pairs.golden.arrays if name.startswith(start)]
+
+
+def _percentile(name: str) -> float:
+    """The number that a name ends with."""
+    return float(name[len(name.rstrip("0123456789.")) :])
 
 
 def _bound(golden: GoldenSet, name: str) -> float:
@@ -229,7 +238,7 @@ def _choice(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
 def _mask(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
     """Exact but for pairs whose score is the percentile itself, within rounding."""
     score_mn = golden.arrays["pair_score"].astype(np.float64)
-    least = np.percentile(score_mn, float(name.removeprefix("mask_percentile")))
+    least = np.percentile(score_mn, _percentile(name))
     differ, tie = ours != golden.arrays[name], np.abs(score_mn - least) <= TIE * least
     wrong = int((differ & ~tie).sum())
     return Verdict(wrong == 0, float(wrong), wrong / ours.size, None, f"{differ.sum()} masks differ, {wrong} no ties")
@@ -271,7 +280,7 @@ def _decided(r_io: np.ndarray, vector_o: np.ndarray, k: int, rank: int) -> bool:
 def _ablated(golden: GoldenSet, name: str, ours: np.ndarray) -> Verdict:
     """As all floats, but for pairs whose score is the percentile itself, within rounding."""
     score_p = golden.arrays["pair_score"].ravel().astype(np.float64)
-    least = np.percentile(score_p, float(name.removeprefix("representation_meanablate")))
+    least = np.percentile(score_p, _percentile(name))
     return _but_for(golden, name, ours, np.abs(score_p - least) <= TIE * least)
 
 
