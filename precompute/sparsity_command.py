@@ -30,7 +30,8 @@ from precompute.characterise_command import check_target
 from precompute.manifest import Manifest, build_manifest
 from precompute.reader import read_images
 from precompute.recorded import model_of
-from precompute.sparsity import Grid, Judged, LayerFit, Row, fitted, sparsity
+from precompute.sparsity import Judged, Row, sparsity
+from precompute.sparsity_fit import Grid, LayerFit, fitted
 from precompute.sparsity_tell import tell, write_csv
 from precompute.sparsity_texts import text_rows
 

@@ -11,7 +11,8 @@ from core.models.load import LoadedModel
 from precompute.characterise import Unfinished, doublings, labels
 from precompute.neurons import MeasuredNeurons, lenses
 from precompute.plan import Plan
-from precompute.sparsity import GRID, Judged, as_table, fitted, sparsity
+from precompute.sparsity import Judged, as_table, sparsity
+from precompute.sparsity_fit import GRID, fitted
 from precompute.sparsity_texts import DescribedPairs
 
 TEXTS = 8

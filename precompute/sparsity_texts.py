@@ -14,7 +14,8 @@ from torch import Tensor
 from core.methods.characterise import reconstructions
 from core.methods.pair_ablation import along_texts, head_values, write
 from core.methods.sparse_text import pursue
-from precompute.sparsity import Block, Change, Judged, LayerFit, Row, Scalars, Seen, Tally, layer_number
+from precompute.sparsity import Judged, Row, Tally
+from precompute.sparsity_fit import Block, Change, LayerFit, Scalars, Seen, layer_number
 
 
 def text_rows(

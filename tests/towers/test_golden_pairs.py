@@ -8,7 +8,7 @@ import torch
 
 from core.methods.neuron_head import PoolPairs
 from core.methods.sparse_text import AtomScaling
-from tests import golden_pairs
+from tests import golden_pairs, golden_pairs_rules
 from tests.golden import check, compare
 from tests.golden_pairs import resnet_pairs
 from tests.golden_set import GoldenSet
@@ -91,6 +91,6 @@ def test_an_undecided_pair_may_change_its_own_part_alone(golden: GoldenSet, ours
     name = "representation_meanablate90"
     own = ours[name] + np.outer(x_b, direction.reshape(-1, direction.shape[-1])[17])
     other = ours[name] + np.outer(np.roll(x_b, 1), direction.reshape(-1, direction.shape[-1])[17])
-    assert golden_pairs._but_for(golden, name, own, tied_p).good
-    assert not golden_pairs._but_for(golden, name, own, ~tied_p & False).good
-    assert not golden_pairs._but_for(golden, name, other, tied_p).good
+    assert golden_pairs_rules._but_for(golden, name, own, tied_p).good
+    assert not golden_pairs_rules._but_for(golden, name, own, ~tied_p & False).good
+    assert not golden_pairs_rules._but_for(golden, name, other, tied_p).good

@@ -9,9 +9,11 @@ import torch
 from core.methods.neuron_head import NeuronHead
 from core.methods.neuron_lens import neuron_lens
 from core.methods.sparse_text import text_atoms
-from precompute import sparsity as module
-from precompute.sparsity import Change, Grid, Judged, Row, fitted, sparsity
+from precompute import sparsity as judging
+from precompute import sparsity_fit as module
+from precompute.sparsity import Judged, Row, sparsity
 from precompute.sparsity_command import Held
+from precompute.sparsity_fit import Change, Grid, fitted
 from precompute.sparsity_texts import DescribedPairs, text_rows
 from tests.reference.plain_pairs import plain_ablated, plain_components, plain_contributions, plain_rebuilt, plain_score
 from tests.reference.plain_sparse_text import plain_atoms, plain_pursuit
@@ -79,7 +81,8 @@ def case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST", LARGEST)
-    monkeypatch.setattr(module, "_ENTRIES", 700)  # a neuron at a time, and a few images
+    for each in (module, judging):
+        monkeypatch.setattr(each, "ENTRIES", 700)  # a neuron at a time, and a few images
 
 
 def _units(r_inmo: np.ndarray, unit: str) -> list[np.ndarray]:
