@@ -214,6 +214,8 @@ def test_described_pairs_are_kept_and_rebuilt_alone(case: Case) -> None:
         rest_io = case.unit_io - r_inmo.sum((1, 2))
         for kind, made_io in (("kept", kept_io), ("texts", texts_io)):
             assert by_layer[kind, layer] == pytest.approx(case.top1(rest_io + made_io), abs=0.03)
+    (together,) = (row.change.amount for row in ours if row.change.kind == "kept" and row.layer is None)
+    assert together == pytest.approx(100 * 20 * len(fits) / sum(fit.mean_nm.size for fit in fits))
     assert ours[-1].change == Change("texts", "pairs", 2, 20 * len(fits), "words")
 
 
