@@ -9,13 +9,16 @@ import pyarrow as pa
 from core.bundle import schema
 from core.bundle.faiss_store import build_flat_fp16
 from core.bundle.write import BundleWriter
+from core.ids import parse
 
 SIZES = {"image": 40, "layer": 2, "head": 2, "coord": 4, "out": 16, "text": 12, "pick": 3, "end": 2, "rank": 5}
 SIZES |= {"quantile": 3, "part": 4, "class": 2}
 SIZES |= {"neuron_layer": 2, "neuron": 6, "neuron_image": 30, "neuron_list": len(schema.LISTS), "neuron_rank": 4}
 SIZES |= {"neuron_token": 5, "later_head": 4, "atom": 3, "active": 12, "active_offset": 31}
+SIZES |= {"pair_coord": 4, "pair_rank": 4, "pair_interval": 2, "pair_sample": 3, "pair_text": 10, "pair_atom": 3}
 AXES: dict[str, Any] = SIZES | {"layer": [2, 3], "end": ["+", "-"], "quantile": [0.05, 0.5, 0.95]}
 AXES |= {"neuron_layer": [1, 2], "neuron_list": list(schema.LISTS), "later_head": ["L2.H0", "L2.H1", "L3.H0", "L3.H1"]}
+AXES |= {"pair_interval": [[0.5, 1.0], [0.0, 0.5]]}
 QUARANTINED = (7, 31)
 CHARACTER = ("all", "large norm", "small norm", "first component")
 
@@ -56,7 +59,7 @@ def arrays(seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     shape = {spec.name: tuple(SIZES[axis] for axis in spec.axes) for spec in schema.ARRAYS}
     optional = np.random.default_rng([seed, 1])  # their own, so that they leave the other numbers as they are
-    draws = {s.name: optional if s.name.startswith("neuron_") else rng for s in schema.ARRAYS}
+    draws = {s.name: optional if s.name.startswith(("neuron_", "pair_")) else rng for s in schema.ARRAYS}
     made = {s.name: draws[s.name].standard_normal(shape[s.name]) for s in schema.ARRAYS}
     ok = np.ones(SIZES["image"], bool)
     ok[list(QUARANTINED)] = False
@@ -77,6 +80,7 @@ def arrays(seed: int = 0) -> dict[str, np.ndarray]:
     made["text_top_scores"] = np.stack([scores[..., 0, ::-1], scores[..., 1, :]], axis=-2)
     made["text_top_ids"][..., -1], made["text_top_scores"][..., -1] = -1, np.nan
     made |= _neurons(made, ok, optional)
+    made |= _pairs(made, optional)
     return {s.name: made[s.name].astype(s.dtype) for s in schema.ARRAYS}
 
 
@@ -117,6 +121,40 @@ def _neurons(made: dict[str, np.ndarray], ok: np.ndarray, rng: np.random.Generat
         "neuron_text_error": -np.sort(-np.abs(made["neuron_text_error"]), axis=-1),
         "neuron_active_units": unit,
         "neuron_active_offsets": np.append(0, np.cumsum(np.bincount(image, minlength=SIZES["neuron_image"]))),
+    }
+
+
+def _pairs(made: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The arrays of pairs, made to agree: all four heads read layer 1, the last two read layer 2."""
+    unread = np.zeros(made["pair_length"].shape, bool)
+    unread[1, :, :2] = True
+    coords = made["pair_coords"] / np.linalg.norm(made["pair_coords"], axis=-1, keepdims=True)
+    score, share = np.abs(made["pair_score"]), np.abs(made["pair_share"])
+    share[unread] = 0
+    top = -np.sort(-made["pair_top_scores"], axis=-1)
+    top[..., 1, :] = top[..., 1, ::-1]
+    ids = {kind: rng.choice(made["neuron_image_ids"], made[f"pair_{kind}_ids"].shape) for kind in ("top", "interval")}
+    scores = {"top": top, "interval": -np.sort(-made["pair_interval_scores"], axis=-1)}
+    for kind, absent in (("top", unread[..., None, None]), ("interval", unread[..., None, None])):
+        ids[kind], scores[kind] = np.where(absent, -1, ids[kind]), np.where(absent, np.nan, scores[kind])
+        ids[kind][..., -1], scores[kind][..., -1] = -1, np.nan
+    score = np.where(unread, 0, score).astype(np.float32)
+    absent = lambda name: np.where(unread, 0, made[name])
+    return {
+        "pair_basis": np.linalg.qr(made["pair_basis"])[0],
+        "pair_coords": np.where(unread[..., None], 0, coords),
+        "pair_length": absent("pair_length"),
+        "pair_std": np.abs(absent("pair_std")),
+        "pair_score": score,
+        "pair_share": share / share.sum(-1, keepdims=True),
+        "pair_quantiles": np.sort(np.where(unread[..., None], 0, made["pair_quantiles"]), axis=-1),
+        "pair_inertia": np.abs(absent("pair_inertia")),
+        "pair_neuron_inertia": np.abs(made["pair_neuron_inertia"]),
+        "pair_text_rows": np.argsort(-score.ravel(), kind="stable")[: SIZES["pair_text"]],
+        "pair_text_index": rng.integers(0, SIZES["text"], made["pair_text_index"].shape),
+        "pair_text_error": -np.sort(-np.abs(made["pair_text_error"]), axis=-1),
+        **{f"pair_{kind}_ids": ids[kind] for kind in ids},
+        **{f"pair_{kind}_scores": scores[kind] for kind in scores},
     }
 
 
@@ -170,6 +208,9 @@ def fill(folder: Path) -> BundleWriter:
     for layer, head in np.ndindex(2, 2):
         writer.index(schema.head_key(AXES["layer"][layer], head), build_flat_fp16(made["r"][layer, head]))
     writer.index("neurons", build_flat_fp16(made["neuron_direction"].reshape(-1, SIZES["out"])))
+    for m, head in enumerate(AXES["later_head"]):
+        rows = made["pair_coords"][:, :, m].reshape(-1, SIZES["pair_coord"])
+        writer.index(schema.pair_key(parse(head)), build_flat_fp16(rows))
     offsets = np.cumsum([0, *(3 * arrays()["ok"])])
     for name, data in (("thumbs.bin", bytes(offsets[-1])), ("offsets.npy", offsets)):
         with writer.file(f"thumbs/{name}") as path, path.open("wb") as file:

@@ -6,11 +6,22 @@
 from collections.abc import Container, Sequence
 
 from core.bundle.schema_neurons import LISTS, NEURON_ARRAYS, NEURON_AXES
+from core.bundle.schema_pairs import PAIR_ARRAYS, PAIR_AXES
 from core.bundle.schema_types import ArraySpec, Column, FieldSpec, FileSpec, IndexSpec, TableSpec
 from core.errors import AddressError
 from core.ids import Head, parse
 
-__all__ = ["LISTS", "NEURON_ARRAYS", "ArraySpec", "Column", "FieldSpec", "FileSpec", "IndexSpec", "TableSpec"]
+__all__ = [
+    "LISTS",
+    "NEURON_ARRAYS",
+    "PAIR_ARRAYS",
+    "ArraySpec",
+    "Column",
+    "FieldSpec",
+    "FileSpec",
+    "IndexSpec",
+    "TableSpec",
+]
 
 FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
@@ -31,6 +42,7 @@ AXES = {
     "part": "the summands of the representation, in the order of parts.parquet",
     "class": "the classes, in the order of classes.parquet",
     **NEURON_AXES,
+    **PAIR_AXES,
 }
 
 
@@ -74,6 +86,7 @@ ARRAYS = (
     ArraySpec("class_embeddings", "class_embeddings.npy", "float32", ("class", "out"),
               "unit mean embedding of each class's prompts", optional=True),
     *NEURON_ARRAYS,
+    *PAIR_ARRAYS,
 )  # fmt: skip
 
 TABLES = (
@@ -135,6 +148,10 @@ INDEXES = (
     IndexSpec("neurons", "index/neurons.faiss", ("ip", "l2"), True, "neuron_direction",
               "neurons by direction, row = layer position × neurons + neuron; zeros for neurons without one",
               optional=True),
+    IndexSpec("pairs", "index/pairs/{head}.faiss", ("ip", "l2"), True, "pair_coords",
+              "one per later head ({head} is its address), neurons by the direction of their pair with it, in its own "
+              "coordinates: query with Qᵀt, row = layer position × neurons + neuron; zeros where it is not later",
+              optional=True),
     IndexSpec("text", "index/text.faiss", ("ip", "l2"), True, "text_embeddings", "texts by embedding"),
 )  # fmt: skip
 
@@ -178,8 +195,10 @@ FIELDS = (
     FieldSpec("pool.digest", "str", "sha256 over its texts"),
     FieldSpec("pool.texts", "int", "texts in it"),
     FieldSpec("settings", "object", "the run's settings"),
-    FieldSpec("neurons", "object", "how MLP neurons were measured: images, largest_norms (images a direction is from), "
+    FieldSpec("neurons", "object", "how neurons were measured: images, largest_norms (images a direction is from), "
               "active_quantile (of a neuron's own norms), atoms (scaling of the texts)", optional=True),
+    FieldSpec("pairs", "object", "how neuron-head pairs were measured: largest (images a score is over), "
+              "inertia_images, described (pairs with texts), atoms (scaling of the texts)", optional=True),
     FieldSpec("zero_shot", "object", "zero-shot accuracy over the ok images", optional=True),
     FieldSpec("worst_residual", "float", "largest |sum of parts - unit representation| over all images and outputs"),
     FieldSpec("residual_tolerance", "float", "the largest residual that counts as closed, in this precision"),
@@ -201,25 +220,41 @@ def head_key(layer: int | None, head: int) -> str:
     return f"heads/{Head(layer, head)}"
 
 
+def pair_key(head: Head) -> str:
+    """Key of the index of a later head's pairs, such as "pairs/L11.H3"."""
+    return f"pairs/{head}"
+
+
 def index_spec(key: str) -> tuple[IndexSpec, Head | None]:
     """The family of an index key, and which head "heads/L3.H5" means. Raises KeyError for any other key."""
     by_name = {spec.name: spec for spec in INDEXES}
-    if key.startswith("heads/"):
+    family, slash, address = key.partition("/")
+    if slash and family in _OF_HEADS:
         try:
-            unit = parse(key.removeprefix("heads/"))
+            unit = parse(address)
         except AddressError as error:
             raise KeyError(str(error)) from None
-        if isinstance(unit, Head) and key == f"heads/{unit}":
-            return by_name["heads"], unit
-    if key == "heads" or key not in by_name:
-        raise KeyError(f"no index is called {key!r}; there are images, text, neurons and heads/L<layer>.H<head>")
+        if isinstance(unit, Head) and key == f"{family}/{unit}":
+            return by_name[family], unit
+    if key in _OF_HEADS or key not in by_name:
+        raise KeyError(
+            f"no index is called {key!r}; there are images, text, neurons, heads/L<layer>.H<head> and pairs/…"
+        )
     return by_name[key], None
 
 
-def index_keys(layers: Sequence[int | None], heads: int, arrays: Container[str]) -> list[str]:
-    """Keys of the indexes that a bundle has: every head's, images, text, and neurons where they were analysed."""
+_OF_HEADS = ("heads", "pairs")
+
+
+def index_keys(
+    layers: Sequence[int | None], heads: int, arrays: Container[str], later: Sequence[str] = ()
+) -> list[str]:
+    """Keys of the indexes that a bundle has: every head's, images, text, neurons where they were analysed, and with
+    pairs one for each of the `later` heads."""
     keys = [head_key(layer, head) for layer in layers for head in range(heads)]
-    return [*keys, "images", "text", *(["neurons"] if "neuron_direction" in arrays else [])]
+    neurons = ["neurons"] if "neuron_direction" in arrays else []
+    pairs = [f"pairs/{head}" for head in later] if "pair_coords" in arrays else []
+    return [*keys, "images", "text", *neurons, *pairs]
 
 
 def index_path(key: str) -> str:

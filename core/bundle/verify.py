@@ -11,6 +11,7 @@ from core.bundle.atomic import digest_file
 from core.bundle.faiss_store import METRICS, OpenIndex, search
 from core.bundle.read import Bundle, confined, open_bundle, read_manifest
 from core.bundle.verify_neurons import neuron_problems
+from core.bundle.verify_pairs import pair_problems
 from core.bundle.write import list_files
 from core.errors import BundleDamaged, BundleMissing
 
@@ -94,7 +95,7 @@ def _content_problems(bundle: Bundle) -> list[str]:
         problems += _guarded(_opens(bundle, name))
     # the comparisons below need all of them
     if not problems:
-        for check in (_closing, _images, _units, _heads, _texts, _thumbs, _index_list, neuron_problems):
+        for check in (_closing, _images, _units, _heads, _texts, _thumbs, _index_list, neuron_problems, pair_problems):
             problems += _guarded(check(bundle))
     return problems
 
@@ -203,16 +204,23 @@ def _thumbs(bundle: Bundle) -> Iterator[str]:
 
 def _index_list(bundle: Bundle) -> Iterator[str]:
     layers = bundle.axes["layer"].labels or []
-    expected = schema.index_keys(layers, bundle.axes["head"].size, bundle.facts["arrays"])
+    later = bundle.axes["later_head"].labels or () if "later_head" in bundle.axes else ()
+    expected = schema.index_keys(layers, bundle.axes["head"].size, bundle.facts["arrays"], later)
     if set(bundle.facts["indexes"]) != set(expected):
-        yield "bundle.json does not list an index for every head, the images, the texts and any neurons."
+        yield "bundle.json does not list an index for every head, the images, the texts, any neurons and their pairs."
 
 
 def _index_problems(bundle: Bundle, key: str, rng: np.random.Generator) -> Iterator[str]:
     index = bundle.index(key)
     spec, unit = schema.index_spec(key)
     source = np.asarray(bundle.array(spec.source))  # still mapped, not read
-    if unit is not None:
+    if spec.name == "pairs":
+        later = bundle.axes["later_head"].labels or []
+        if str(unit) not in later:
+            yield f"{schema.index_path(key)} is of a head that no neuron is read by."
+            return
+        source = source[:, :, later.index(str(unit))]
+    elif unit is not None:
         labels = bundle.axes["layer"].labels or []
         if unit.layer not in labels or unit.head >= source.shape[1]:
             yield f"{schema.index_path(key)} is of a head that is not in the bundle."

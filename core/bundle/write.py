@@ -197,7 +197,8 @@ class BundleWriter:
     def _indexes(self, sizes: Mapping[str, Axis], arrays: Mapping[str, Any]) -> dict[str, Any]:
         if sizes["layer"].labels is None:
             raise ValueError("axis layer needs labels: the layers' numbers in the model, or [None]")
-        keys = schema.index_keys(sizes["layer"].labels, sizes["head"].size, arrays)
+        later = sizes["later_head"].labels or () if "later_head" in sizes else ()
+        keys = schema.index_keys(sizes["layer"].labels, sizes["head"].size, arrays, later)
         return {key: self._index_entry(key, arrays) for key in keys}
 
     def _index_entry(self, key: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,7 +206,8 @@ class BundleWriter:
         self._present(path, optional=False)
         opened = read_index(self.folder / path)
         *leading, d = arrays[spec.source]["shape"]
-        n = leading[-1] if spec.name == "heads" else math.prod(leading)
+        # one index a head: the axis of heads is not counted
+        n = {"heads": leading[-1], "pairs": math.prod(leading[:-1])}.get(spec.name, math.prod(leading))
         if (opened.n, opened.d) != (n, d):
             raise ValueError(f"{path} holds {opened.n} × {opened.d} numbers, but its source {spec.source} {n} × {d}")
         recall = self._recall.get(key)

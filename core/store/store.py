@@ -11,6 +11,7 @@ import numpy as np
 from core.bundle.faiss_store import search
 from core.bundle.read import Bundle
 from core.bundle.schema import head_key
+from core.bundle.schema_pairs import LEVELS
 from core.errors import InputError
 from core.ids import Head
 from core.store import answers as a
@@ -26,8 +27,6 @@ from core.text.zeroshot import binomial_error
 FOLD_ABOVE = 0.95
 """Cosine of two images' representations, less their mean over the bundle, above which they are shown as one. Less the
 mean, because CLIP's image representations lie in a narrow cone, and those of an untrained model in a narrower one."""
-LEVELS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-"""Quantile levels that bound the interval rows."""
 COLUMN_IMAGES = 8_192
 """Most images that the measure of a column looks at, for all heads."""
 _SCANS_KEPT = 24  # about 3 MB each at most

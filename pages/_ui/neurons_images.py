@@ -8,9 +8,9 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from core.bundle.schema_pairs import LEVELS
 from core.store import Histogram
 from core.store.neurons import NeuronTable
-from core.store.store import LEVELS
 from pages._ui import figures, image_rows, neurons_maps, states
 from pages._ui.neurons_view import MEASURES
 from pages._ui.resources import Opened

@@ -36,7 +36,7 @@ def reseal(folder, **changes):
 def test_a_whole_bundle_has_no_problem_and_progress_reaches_its_end(folder):
     steps: list[tuple[int, int, str]] = []
     report = verify(folder, lambda *step: steps.append(step))
-    assert report.ok and report.problems == () and report.files == 64 and report.size > 10_000
+    assert report.ok and report.problems == () and report.files == 85 and report.size > 10_000
     done, totals = [step[0] for step in steps], {step[1] for step in steps}
     assert done == sorted(done) and len(totals) == 1 and done[-1] == totals.pop()
 
@@ -93,6 +93,16 @@ def _shifted_index(folder):
     write_index(folder / "index/images.faiss", build_flat_fp16(np.roll(bundle_maker.arrays()["representations"], 1, 0)))
 
 
+def _swapped_pairs(folder):
+    rows = bundle_maker.arrays()["pair_text_rows"]
+    np.save(folder / "pairs/text_rows.npy", rows[::-1])
+
+
+def _shifted_pairs(folder):
+    rows = bundle_maker.arrays()["pair_coords"][:, :, 2].reshape(-1, 4)
+    write_index(folder / "index/pairs/L3.H0.faiss", build_flat_fp16(np.roll(rows, 1, 0)))
+
+
 def _shifted_neurons(folder):
     rows = bundle_maker.arrays()["neuron_direction"].reshape(-1, 16)
     write_index(folder / "index/neurons.faiss", build_flat_fp16(np.roll(rows, 1, 0)))
@@ -145,6 +155,20 @@ def _short_index(folder):
         (_index_of_another_head, "index/heads/L3.H1.faiss does not answer as heads/r.npy does"),
         (_shifted_index, "index/images.faiss does not answer as representations.npy does"),
         (_short_index, "index/text.faiss is 5 × 16"),
+        (_add("pairs/basis.npy", (0, 0, 0), 0.2), "pairs/basis.npy has columns that are not orthonormal"),
+        (_add("pairs/coords.npy", (0, 3, 0, 0), 0.2), "pairs/coords.npy holds directions that are not of norm one"),
+        (_add("pairs/length.npy", (1, 3, 0), 0.2), "pairs/length.npy is not zero where"),
+        (_add("pairs/std.npy", (0, 3, 0), np.nan), "pairs/std.npy or score.npy is not finite"),
+        (_add("pairs/share.npy", (0, 3, 0), 0.2), "pairs/share.npy does not sum to one"),
+        (_add("pairs/quantiles.npy", (0, 3, 0, 0), 9), "pairs/quantiles.npy does not rise"),
+        (_add("pairs/top_ids.npy", (0, 3, 0, 0, 0), 100), "pairs/top_ids.npy names images that were not measured"),
+        (_add("pairs/top_scores.npy", (0, 3, 0, 0, 1), 9), "pairs/top_scores.npy is not sorted"),
+        (_add("pairs/top_scores.npy", (0, 3, 0, 1, 1), -9), "pairs/top_scores.npy is not sorted"),
+        (_add("pairs/interval_scores.npy", (0, 3, 0, 1, 1), np.nan), "pairs/interval_scores.npy is not NaN exactly"),
+        (_add("pairs/text_rows.npy", 3, 100), "pairs/text_rows.npy names pairs that do not exist"),
+        (_swapped_pairs, "pairs/text_rows.npy is not in the order of pairs/score.npy"),
+        (_add("pairs/text_index.npy", (1, 1), 12), "pairs/text_index.npy points at rows"),
+        (_shifted_pairs, "index/pairs/L3.H0.faiss does not answer as pairs/coords.npy does"),
         (_shifted_neurons, "index/neurons.faiss does not answer as neurons/direction.npy does"),
     ],
 )
@@ -175,6 +199,14 @@ def test_a_missing_entry_of_an_index_is_found(folder):
     reseal(folder, indexes=document["indexes"])
     (problem,) = verify(folder).problems
     assert problem.startswith("bundle.json does not list an index for every head")
+
+
+def test_pairs_are_there_whole_or_not_at_all(folder):
+    document = json.loads((folder / "bundle.json").read_text())
+    (folder / "pairs/std.npy").unlink()
+    del document["files"]["pairs/std.npy"], document["arrays"]["pair_std"]
+    (folder / "bundle.json").write_text(json.dumps(document))
+    assert verify(folder).problems == ("pairs/ lacks pairs/std.npy: pairs are there whole or not at all.",)
 
 
 def test_neurons_are_there_whole_or_not_at_all(folder):
