@@ -54,6 +54,14 @@ def class_queries(texts_wo: Tensor) -> Tensor:
     return centred_wo / length_w1
 
 
+def pair_cosines(basis_mok: Tensor, coords_nmk: Tensor, query_wo: Tensor) -> Tensor:
+    """The cosine of every pair's direction, basis[m] coords[n, m] of norm one, with each unit query: (w, n · heads),
+    pair (n, m) at n · heads + m. -inf where the coordinates are zero: there is no such pair."""
+    toward_wmk = torch.einsum("mok,wo->wmk", basis_mok, query_wo)
+    cosine_wnm = torch.einsum("nmk,wmk->wnm", coords_nmk, toward_wmk)
+    return cosine_wnm.masked_fill(~coords_nmk.any(-1), -torch.inf).flatten(1)
+
+
 def choose_pairs(cosine_wr: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Of each class the k pairs most like it: positions (w, k) among the r pairs, and the cosines, largest first. Pairs
     that do not exist (a head that comes before the neuron) have cosine -inf. ValueError if k pairs are not there."""

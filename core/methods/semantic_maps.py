@@ -2,25 +2,31 @@
 
 One forward pass a batch of windows serves all methods of `core.methods.pair_segmentation`, for a CLIP-ResNet (the
 neurons are the last map's channels, the heads the pool's) and for a ViT whose neurons of some layers are known (the
-activations p of these layers, the heads of every later layer; S is each head's contribution by token). What heads write
-is taken with its share of the biases, as in the released code: the convention `equal`.
+activations p of these layers, the heads of every later layer; S is each head's contribution by token).
+
+Under the convention `own` the output bias b_O is nobody's, so what a head writes at a token is a_t times a vector of
+the token, and its cosine does not depend on the attention a_t. Under `equal`, as in the released code, every head
+writes its share of b_O at every token: where a head does not look, that share is all there is and S says nothing.
 
 The attention pool has one positional embedding, and a ViT's is fixed as well: windows of another size than the model's
 input are resized to it. In the released code the two are equal.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from core.errors import InputError
+from core.ids import parse
 from core.methods import pair_segmentation as method
 from core.methods.first_order import FirstOrder
 from core.methods.layernorm import Convention
+from core.models.modified_resnet import ModifiedResNetTower
 from core.models.tower import AttentionTrace, Tower, Trace
 
 METHODS = {
@@ -41,6 +47,41 @@ class Classes:
     neuron_wn: Tensor | None = None
 
 
+def choose(
+    texts_wo: Tensor, methods: Sequence[str], array: Callable[[str], np.ndarray], pairs: int | None = None,
+    neurons: int | None = None,
+) -> Classes:  # fmt: skip
+    """The classes' pairs and neurons, as the methods need them, from a bundle's arrays by name: `pairs` and `neurons` a
+    class, by default PAIR_SHARE of all there are. InputError for one class, or for more than there are."""
+    query_wo = method.class_queries(texts_wo)
+    tensor = lambda name: torch.from_numpy(np.array(array(name), np.float32)).to(texts_wo.device)
+    pair_wmn = neuron_wn = None
+    if "pairs" in methods:
+        coords_nmk = tensor("pair_coords").flatten(0, 1)
+        cosine_wr = method.pair_cosines(tensor("pair_basis"), coords_nmk, query_wo)
+        index_wk, _ = method.choose_pairs(cosine_wr, _count(pairs, int(torch.isfinite(cosine_wr[0]).sum()), "pairs"))
+        pair_wmn = method.pair_masks(index_wk, *coords_nmk.shape[:2])
+    if "neurons" in methods:
+        cosine_wn = query_wo @ tensor("neuron_direction").flatten(0, 1).T
+        index_wk, _ = method.choose_pairs(cosine_wn, _count(neurons, cosine_wn.shape[1], "neurons"))
+        neuron_wn = method.pair_masks(index_wk, cosine_wn.shape[1], 1)[:, 0]
+    return Classes(texts_wo, pair_wmn, neuron_wn)
+
+
+def head_layers(heads: Sequence[str] | None, layers: Sequence[int | None]) -> tuple[int, ...]:
+    """The attention layers to read: of the pairs' heads (addresses, a layer after the other), or without pairs those
+    that a bundle analyses. A ResNet's pool is layer 0."""
+    found = layers if heads is None else [getattr(parse(head), "layer", None) for head in heads]
+    return tuple(dict.fromkeys(layer or 0 for layer in found))
+
+
+def _count(asked: int | None, there: int, what: str) -> int:
+    count = max(1, round(method.PAIR_SHARE * there)) if asked is None else asked
+    if not 1 <= count <= there:
+        raise InputError(f"{count:,} {what} a class were asked for; this bundle has {there:,}.")
+    return count
+
+
 class SemanticMaps:
     """Logits by the `methods` for windows (b, 3, s, s), preprocessed as the model's images are.
 
@@ -52,7 +93,8 @@ class SemanticMaps:
 
     def __init__(
         self, tower: Tower, classes: Classes, methods: Sequence[str], *, layers: tuple[int, ...],
-        neuron_layers: tuple[int, ...] = (), sink: int | None = method.LAST, zeroed: Sequence[int] = (),
+        neuron_layers: tuple[int, ...] = (), convention: Convention = Convention.OWN, sink: int | None = method.LAST,
+        zeroed: Sequence[int] = (),
     ) -> None:  # fmt: skip
         if zeroed and tower.kind != "resnet":
             raise InputError("Neurons can be set to zero before the attention pool of a ResNet; this is a ViT.")
@@ -62,7 +104,7 @@ class SemanticMaps:
         self.tower, self.classes, self.methods = tower, classes, tuple(methods)
         self.layers, self.neuron_layers, self.sink, self.zeroed = layers, neuron_layers, sink, tuple(zeroed)
         self._query_wo = method.class_queries(classes.texts_wo)
-        self._lens = FirstOrder(tower, layers, Convention.EQUAL)
+        self._lens = FirstOrder(tower, layers, convention)
 
     @torch.inference_mode()
     def stacked(self, pixels_bcyx: Tensor) -> Tensor:
@@ -105,6 +147,12 @@ class SemanticMaps:
 
     def _similarity(self, trace: Trace) -> Tensor:
         """S (b, w, t, m), the sink repaired; a layer at a time, whose contributions are all that is held."""
+        if self._lens.convention is Convention.OWN:
+            # the attention cancels, so it is left out: where a head looks at one token, fp32 rounds the others' to zero
+            even = {
+                layer: replace(heads, attn_bht=torch.ones_like(heads.attn_bht)) for layer, heads in trace.heads.items()
+            }
+            trace = replace(trace, heads=even)
         by_layer = []
         for layer in self.layers:
             contribution_btho = self._lens.token_contributions(trace, layer)[:, 1:]
@@ -132,6 +180,7 @@ class SemanticMaps:
         """The trace of a ResNet whose neurons `zeroed` are zero, its attention recomputed."""
         activation_btn = trace.neurons[0].clone()
         activation_btn[..., list(self.zeroed)] = 0
+        assert isinstance(self.tower, ModifiedResNetTower)  # see __init__
         z_btd = activation_btn + self.tower.position_td
         heads = AttentionTrace(z_btd, *self.tower.head_weights(0).attend(z_btd))
         return replace(trace, heads={0: heads}, neurons={0: activation_btn})
