@@ -78,9 +78,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentParser:
     """The parser; each command's function is found by its name, under `command`."""
     parser = argparse.ArgumentParser(prog="python -m precompute", description=__doc__)
-    commands = parser.add_subparsers(
-        required=True, metavar="{estimate,run,merge,verify,segment,semantic,characterise,demo}"
-    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     for name, text in (
         ("estimate", "say what a run will need: images, disk, memory, time"),

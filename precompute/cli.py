@@ -1,4 +1,4 @@
-"""`python -m precompute {estimate,run,merge,verify,segment,semantic,characterise,demo}`: from a folder of images to a bundle."""
+"""`python -m precompute COMMAND`: from a folder of images to a bundle, and questions to a finished one."""
 
 import argparse
 import sys

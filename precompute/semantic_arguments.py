@@ -31,7 +31,10 @@ def add(
         help="; ".join(f"{name}: {told}" for name, told in METHODS.items()) + " (default: all)",
     )  # fmt: skip
     parser.add_argument(
-        "--pairs", type=_number(1), metavar="K", help=f"pairs a class (default: {PAIR_SHARE:.1%} of all, as the paper)"
+        "--pairs",
+        type=_number(1),
+        metavar="K",
+        help=f"pairs a class (default: {100 * PAIR_SHARE:.1f} %% of all, as the paper)",
     )
     parser.add_argument("--neurons", type=_number(1), metavar="K", help="neurons a class (default: the same share)")
     parser.add_argument(
@@ -42,7 +45,7 @@ def add(
     parser.add_argument("--stride", type=_number(1), help="from one window to the next (default: half a window)")
     parser.add_argument(
         "--layernorm", choices=[str(c) for c in Convention],
-        help="own: the output bias is nobody's; equal: every head has its share, as in the code (default: the bundle's)",
+        help="own: the output bias is nobody's; equal: heads share it, as in the released code (default: the bundle's)",
     )  # fmt: skip
     parser.add_argument(
         "--sink", type=_sink, default="auto",

@@ -148,11 +148,9 @@ class SemanticMaps:
     def _similarity(self, trace: Trace) -> Tensor:
         """S (b, w, t, m), the sink repaired; a layer at a time, whose contributions are all that is held."""
         if self._lens.convention is Convention.OWN:
-            # the attention cancels, so it is left out: where a head looks at one token, fp32 rounds the others' to zero
-            even = {
-                layer: replace(heads, attn_bht=torch.ones_like(heads.attn_bht)) for layer, heads in trace.heads.items()
-            }
-            trace = replace(trace, heads=even)
+            # the attention cancels, so it is left out: of a head that looks at one token, fp32 rounds the rest to zero
+            even = lambda heads: replace(heads, attn_bht=torch.ones_like(heads.attn_bht))
+            trace = replace(trace, heads={layer: even(heads) for layer, heads in trace.heads.items()})
         by_layer = []
         for layer in self.layers:
             contribution_btho = self._lens.token_contributions(trace, layer)[:, 1:]
