@@ -161,5 +161,4 @@ def _count(logits_wyx: torch.Tensor, truth_yx: np.ndarray, given: list[int] | No
     drawn_wyx = method.resize(logits_wyx[None], (truth_yx.shape[0], truth_yx.shape[1]))[0]
     if given == []:  # all of it is ignored
         return count(truth_yx, np.zeros_like(truth_yx), len(logits_wyx))
-    label_yx, _ = method.label(drawn_wyx, given)
-    return count(truth_yx, label_yx.cpu().numpy(), len(logits_wyx))
+    return count(truth_yx, method.label(drawn_wyx, given).cpu().numpy(), len(logits_wyx))

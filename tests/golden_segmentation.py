@@ -52,7 +52,7 @@ def segmentation(golden: GoldenSet, kind: str) -> dict[str, np.ndarray]:
         "seg_logits_image0_grid": logits_bwyx[0],
         "seg_logits_image0": method.resize(logits_bwyx, size)[0],
         "slide_logits": slide_wyx,
-        "slide_labels": method.label(slide_wyx)[0],
+        "slide_labels": method.label(slide_wyx),
     }
     return {name: value.detach().numpy() for name, value in found.items()}
 

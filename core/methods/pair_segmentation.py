@@ -180,12 +180,14 @@ def check_size(classes: int, rows: int, columns: int) -> None:
         )
 
 
-def label(logits_wyx: Tensor, within: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
-    """The class of each pixel (y, x), and its probability by the softmax of SCALE x logits. `within`: the only classes
-    that may be given."""
-    if within is not None:
-        kept_wyx = torch.full_like(logits_wyx, -torch.inf)
-        kept_wyx[list(within)] = logits_wyx[list(within)]
-        logits_wyx = kept_wyx
-    best_yx, label_yx = logits_wyx.max(0)
-    return label_yx, 1 / torch.exp(SCALE * (logits_wyx - best_yx)).sum(0)
+def label(logits_wyx: Tensor, within: Sequence[int] | None = None) -> Tensor:
+    """The class of each pixel (y, x). `within`: the only classes that may be given."""
+    if within is None:
+        return logits_wyx.argmax(0)
+    kept = torch.as_tensor(within, device=logits_wyx.device)
+    return kept[logits_wyx[kept].argmax(0)]
+
+
+def confidence(logits_wyx: Tensor) -> Tensor:
+    """The probability of each pixel's class (y, x), by the softmax of SCALE x logits."""
+    return 1 / torch.exp(SCALE * (logits_wyx - logits_wyx.amax(0))).sum(0)
