@@ -19,19 +19,19 @@ from tests.golden_text import TIE
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-def segmentation(golden: GoldenSet, kind: str) -> dict[str, np.ndarray]:
+def segmentation(golden: GoldenSet, kind: str, convention: Convention = Convention.EQUAL) -> dict[str, np.ndarray]:
     """seg_* of image 0 and slide_* of the larger image."""
     c, tower = golden.config, resnet_tower(golden)
     texts_wo, slide_u8 = (torch.from_numpy(golden.inputs[name]) for name in ("text", "slide_image_u8"))
-    lens = FirstOrder(tower, (0,), Convention.EQUAL)
+    lens = FirstOrder(tower, (0,), convention)
     query_wo = method.class_queries(texts_wo)
-    trace = tower.trace(pixels(golden.images))
+    trace = tower.trace(pixels(golden.images), neurons=(0,))
     index_wk, cosine_wk = method.choose_pairs(query_wo @ directions(tower, trace, c["top_k_pca"]).T, c["seg_k"])
     mask_wmn = method.pair_masks(index_wk, tower.width, tower.heads)
 
     def parts(trace: Trace) -> tuple[torch.Tensor, torch.Tensor]:
         contribution_btmo = lens.token_contributions(trace, 0)[:, 1:]
-        activation_btn = trace.heads[0].z_btd[:, 1:] - tower.pool.positional_embedding[1:]
+        activation_btn = trace.neurons[0][:, 1:]
         similarity_bwtm = method.head_similarity(method.repair(contribution_btmo, tower.grid), query_wo)
         logits_bwt = method.pair_logits(similarity_bwtm, method.repair(activation_btn, tower.grid), mask_wmn)
         return similarity_bwtm, logits_bwt.unflatten(-1, tower.grid)
@@ -40,7 +40,10 @@ def segmentation(golden: GoldenSet, kind: str) -> dict[str, np.ndarray]:
     class_bwtm = method.head_similarity(lens.token_contributions(trace, 0)[:, :1], query_wo)
     size, shape = (c["image_size"],) * 2, tuple(c["ori_shape"])
     slid_wyx = method.slide(
-        pixels(slide_u8)[0], c["slide_crop"], c["slide_stride"], lambda windows: parts(tower.trace(windows))[1]
+        pixels(slide_u8)[0],
+        c["slide_crop"],
+        c["slide_stride"],
+        lambda windows: parts(tower.trace(windows, neurons=(0,)))[1],
     )
     slide_wyx = method.resize(slid_wyx[None], shape)[0]
     found = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
-from PIL import Image
+from PIL import Image, ImageChops
 from plotly.colors import qualitative
 
 from core.errors import InputError
@@ -159,17 +159,16 @@ def _told(found: "Semantic") -> str:
 
 
 def drawn(found: "Semantic", opacity: float) -> str:
-    """The picture, its classes' colours over a pale grey of it, as a data URI; the picture itself at opacity 0."""
+    """The picture in grey under its classes' colours, which its light and dark shade, as a data URI; at opacity 0 the
+    picture itself."""
     rows, columns = found.label_yx.shape
     scale = max(1, round(_SIDE / max(rows, columns)))
     size = (columns * scale, rows * scale)
     picture = Image.fromarray(found.view_yx3)
     if opacity:
-        grey = picture.convert("L").point(lambda value: 60 + 0.7 * value).convert("RGB")
-        colours = Image.fromarray(_rgb()[found.label_yx % len(PALETTE)])
-        picture = Image.blend(
-            grey.resize(size, Image.Resampling.BICUBIC), colours.resize(size, Image.Resampling.NEAREST), opacity
-        )
+        grey = picture.convert("L").resize(size, Image.Resampling.BICUBIC).convert("RGB")
+        colours = Image.fromarray(_rgb()[found.label_yx % len(PALETTE)]).resize(size, Image.Resampling.NEAREST)
+        picture = Image.blend(grey, ImageChops.multiply(colours, grey.point(lambda value: 115 + 0.55 * value)), opacity)
     out = io.BytesIO()
     picture.resize(size, Image.Resampling.BICUBIC).save(out, "WEBP", quality=90)
     return data_uri(out.getvalue(), "image/webp")
