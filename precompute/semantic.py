@@ -40,6 +40,8 @@ def semantic(arguments: argparse.Namespace) -> int:
     """The command; prints a table, and writes it, class by class, as CSV if asked to."""
     means = resources(arguments)
     bundle = open_bundle(arguments.bundle)
+    if arguments.csv is not None and (arguments.csv.is_dir() or not arguments.csv.parent.is_dir()):
+        raise InputError(f"The scores cannot be written to {arguments.csv}: give --csv a file in a folder that exists.")
     methods = usable(arguments.methods or tuple(METHODS), bundle)
     folder = find(arguments.images, arguments.labels, arguments.classes)
     ignore = arguments.ignore or ()

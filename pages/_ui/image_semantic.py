@@ -86,7 +86,7 @@ def _area(chosen: Chosen[Any], prompts: tuple[str, ...]) -> None:
     st.text_area(
         "Classes, one a line",
         key="image-classes",
-        height=130,
+        height=170,
         on_change=changed,
         help="Every place is given to one of them, so name what surrounds things too. At first these are the prompts. "
         "Press Ctrl+Enter to apply.",
