@@ -137,7 +137,12 @@ def _maps(
         if not bundle.has("sink_register_order"):
             raise InputError("This bundle has no list of register neurons, so --zero-registers has none to take.")
         zeroed = tuple(np.asarray(bundle.array("sink_register_order"))[: asked.zero_registers].tolist())
+    measured = bundle.facts.get("sink")
+    if asked.sink == "measured" and not measured:
+        raise InputError("The sink of this bundle's model was not measured: take --sink last, none or a number.")
     sink = {"auto": method.LAST if resnet else None, "last": method.LAST, "none": None}
+    if measured:
+        sink["measured"] = measured["token"] - 1  # token 0 is the class token
     return SemanticMaps(
         model.tower,
         classes,

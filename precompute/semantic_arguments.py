@@ -49,7 +49,8 @@ def add(
     )  # fmt: skip
     parser.add_argument(
         "--sink", type=_sink, default="auto",
-        help="patch replaced by the mean of its neighbours: last, none, or its number (auto: last for a ResNet)",
+        help="patch replaced by the mean of its neighbours: last, measured (as the bundle has it), none, or its number "
+        "(auto: last for a ResNet)",
     )  # fmt: skip
     parser.add_argument("--zero-registers", type=_number(0), default=0, metavar="N", help="register neurons set to 0")
     parser.add_argument("--present", action="store_true", help="of each image only the classes that it shows compete")
@@ -74,4 +75,4 @@ def _short_side(text: str) -> int | float:
 
 
 def _sink(text: str) -> int | str:
-    return text if text in ("auto", "last", "none") else _number(0)(text)
+    return text if text in ("auto", "last", "measured", "none") else _number(0)(text)

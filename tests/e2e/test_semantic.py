@@ -190,6 +190,7 @@ def test_a_vit_goes_through_as_well(labelled: Labelled, vit_bundle: Path, tmp_pa
     told = pd.read_csv(tmp_path / "s.csv")
     assert told["method"].nunique() == 4 and np.isfinite(told["iou"]).all()
     refused(labelled.words(vit_bundle, "--zero-registers", 3), "no list of register neurons")
+    refused(labelled.words(vit_bundle, "--sink", "measured"), "was not measured")
 
 
 def test_folders_that_do_not_fit_are_named(labelled: Labelled, resnet_bundle: Path, tmp_path: Path) -> None:
