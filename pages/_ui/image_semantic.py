@@ -97,10 +97,11 @@ def _area(chosen: Chosen[Any], prompts: tuple[str, ...]) -> None:
 
 def _controls(live: "SemanticExplainer", chosen: Chosen[Any]) -> None:
     able = [name for name in METHODS if name in live.methods]
+    by = chosen.bound("method")
+    if chosen.view.method not in able:  # a link from a bundle with pairs
+        st.session_state[by["key"]] = able[0]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        st.segmented_control(
-            "By", able, format_func=METHODS.__getitem__, required=True, width="content", **chosen.bound("method")
-        )
+        st.segmented_control("By", able, format_func=METHODS.__getitem__, required=True, width="content", **by)
         st.segmented_control(
             "Size", list(SIZES), format_func=SIZES.__getitem__, required=True, width="content",
             help="The picture's short side over a window's, which is what the model sees at once: 1.33 in the paper, 1 "

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from core.bundle.read import open_bundle
+from core.bundle.read import Bundle, open_bundle
 from core.text.classes import load_templates
 from pages._ui import image_semantic, resources
 from tests.e2e.plain_case import Case
@@ -79,7 +79,11 @@ def labelled(world: World, tmp_path_factory: pytest.TempPathFactory) -> Labelled
 class Plain:
     """Logits of windows by every method, from the attention pool written out."""
 
-    def __init__(self, world: World, bundle_folder: Path, texts_wo: np.ndarray, pairs: int, neurons: int) -> None:
+    def __init__(
+        self, world: World, bundle_folder: Path, texts_wo: np.ndarray, pairs: int, neurons: int,
+        zeroed: tuple[int, ...] = (),
+    ) -> None:  # fmt: skip
+        self.zeroed = zeroed
         clip, _, _ = load_plain(world.model("resnet"))
         self.visual, self.texts_wo = clip.visual.double(), texts_wo
         self.query_wo = plain.plain_query(texts_wo)
@@ -98,6 +102,7 @@ class Plain:
         self.visual(torch.from_numpy(window_cyx)[None])
         handle.remove()
         map_bchw = seen[0]
+        map_bchw[:, list(self.zeroed)] = 0
         grid, tokens = map_bchw.shape[-2:], map_bchw.flatten(2).transpose(1, 2)
         z_btd = torch.cat([tokens.mean(1, keepdim=True), tokens], 1) + pool.positional_embedding
         # the cosine of what a head writes at a token does not depend on its attention
@@ -182,6 +187,15 @@ def test_what_is_asked_for_changes_the_answer(labelled: Labelled, resnet_bundle:
     assert [words for words, found in others.items() if found == start] == []
     present = call(labelled.words(resnet_bundle, "--methods", "heads", "--present", "--limit", 2))
     assert present.code == 0 and re.search(r"heads .* 2\n", present.out)
+
+
+def test_registers_from_the_command_line(labelled: Labelled, resnet_bundle: Path, ranked: None, tmp_path: Path) -> None:
+    told = []
+    for zeroed in (0, 50):
+        words = labelled.words(resnet_bundle, "--zero-registers", zeroed, "--csv", tmp_path / "s.csv")
+        assert call(words).code == 0
+        told.append(pd.read_csv(tmp_path / "s.csv").groupby("method")["iou"].first())
+    assert (told[0] != told[1]).all()
 
 
 def test_a_vit_goes_through_as_well(labelled: Labelled, vit_bundle: Path, tmp_path: Path) -> None:
@@ -289,6 +303,46 @@ def test_the_section_gives_each_pixel_its_class(visit: Visit, monkeypatch: pytes
         sure = np.diff(np.sort(logits_wyx, axis=0)[-2:], axis=0)[0] > SURE * np.abs(logits_wyx).max()
         assert (labels == logits_wyx.argmax(0))[sure].all() and sure.mean() > 0.98, method
     assert f"The {pairs:,} neuron–head pairs" in said(app)
+
+
+REGISTERS = np.arange(255, -1, -3, dtype=np.int32)
+
+
+@pytest.fixture
+def ranked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bundles that rank register neurons, whatever these are."""
+    has, array = Bundle.has, Bundle.array
+    own = lambda name: name == "sink_register_order"
+    monkeypatch.setattr(Bundle, "has", lambda self, name: own(name) or has(self, name))
+    monkeypatch.setattr(Bundle, "array", lambda self, name: REGISTERS if own(name) else array(self, name))
+
+
+def test_register_neurons_are_set_to_zero(visit: Visit, ranked: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    downloaded = downloads(monkeypatch)
+    app = visit.open("semantic", size="code", zeroed="50")
+    if visit.case.kind != "resnet":
+        assert "register" not in said(app) and not any("Register" in each.label for each in app.select_slider)
+        return
+    assert "50 register neurons are set to zero" in said(app)
+    sliders = [each for each in app.select_slider if each.label == "Register neurons off"]
+    assert sliders[0].value == 50 and sliders[0].options == ["0", "1", "2", "5", "10", "20", "50"]
+    texts_wo = np.array([visit.texts[prompt] for prompt in PROMPTS])
+    pairs = round(20_000 / 262_144 * visit.opened.store.bundle.array("pair_length").size)
+    zeroed = tuple(REGISTERS[:50].tolist())
+    made = Plain(World(visit.case.folder.parent), visit.opened.folder, texts_wo, pairs, 1, zeroed)
+    logits_wyx = made.slide(visit.case.images[0], SIDE)["pairs"]
+    labels = np.asarray(Image.open(io.BytesIO(downloaded[-1]))).astype(int) - 1
+    sure = np.diff(np.sort(logits_wyx, axis=0)[-2:], axis=0)[0] > SURE * np.abs(logits_wyx).max()
+    assert (labels == logits_wyx.argmax(0))[sure].all() and sure.mean() > 0.98
+
+
+def test_a_bundle_without_pairs_is_read_by_heads(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    has, gone = Bundle.has, ("pair_coords", "neuron_direction")
+    monkeypatch.setattr(Bundle, "has", lambda self, name: name not in gone and has(self, name))
+    app = visit.open("semantic", method="pairs")
+    by = next(each for each in app.get("button_group") if each.label == "By")
+    assert by.options == ["Heads", "MaskCLIP"] and "mean over all heads" in said(app)
+    assert "no neuron–head pairs or neurons" in said(app)
 
 
 def test_classes_of_ones_own_are_in_the_address(visit: Visit) -> None:
