@@ -13,6 +13,7 @@ from core.errors import InputError
 from core.methods.layernorm import Convention
 from core.methods.segmentation import THRESHOLD, TOP_NEURONS
 from core.models.load import DEVICES, PRECISIONS
+from precompute import semantic_arguments
 from precompute.config import ModelChoice, Resources, Settings
 from precompute.segment_maps import METHODS
 
@@ -77,9 +78,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentParser:
     """The parser; each command's function is found by its name, under `command`."""
     parser = argparse.ArgumentParser(prog="python -m precompute", description=__doc__)
-    commands = parser.add_subparsers(
-        required=True, metavar="{estimate,run,merge,verify,segment,characterise,sparsity,demo}"
-    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     for name, text in (
         ("estimate", "say what a run will need: images, disk, memory, time"),
@@ -108,6 +107,7 @@ def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentPa
     verify.add_argument("--quiet", action="store_true", help="no progress bar")
 
     _add_segment(commands, commands_by_name["segment"])
+    semantic_arguments.add(commands, commands_by_name["semantic"], _Help, _add_resources)
     _add_characterise(commands, commands_by_name["characterise"])
     _add_sparsity(commands, commands_by_name["sparsity"])
 

@@ -1,4 +1,4 @@
-"""`python -m precompute {estimate,run,merge,verify,segment,characterise,demo}`: from a folder of images to a bundle."""
+"""`python -m precompute COMMAND`: from a folder of images to a bundle, and questions to a finished one."""
 
 import argparse
 import sys
@@ -123,6 +123,12 @@ def _segment(arguments: argparse.Namespace) -> int:
     return segment(arguments)
 
 
+def _semantic(arguments: argparse.Namespace) -> int:
+    from precompute.semantic import semantic
+
+    return semantic(arguments)
+
+
 def _characterise(arguments: argparse.Namespace) -> int:
     from precompute.characterise_command import characterise_bundle
 
@@ -180,6 +186,7 @@ COMMANDS = {
     "merge": _merge,
     "verify": _verify,
     "segment": _segment,
+    "semantic": _semantic,
     "characterise": _characterise,
     "sparsity": _sparsity,
     "demo": _demo,

@@ -28,6 +28,7 @@ from pages._ui.selection import BUNDLE
 if TYPE_CHECKING:
     from core.explain import Explainer
     from core.explain.neurons import NeuronExplainer
+    from core.explain.semantic import SemanticExplainer
 
 _log = logging.getLogger("unitscope.resources")
 BUNDLES_VARIABLE = "UNITSCOPE_BUNDLES"
@@ -169,6 +170,14 @@ def neuron_explainer(opened: Opened) -> "NeuronExplainer":
     if table is None:
         raise BundleMissing("This bundle has no neurons.")
     return model.companion("neurons", lambda: NeuronExplainer(model, table))
+
+
+def semantic_explainer(opened: Opened) -> "SemanticExplainer":
+    """Segments pictures with the live model of a bundle; see `explainer`."""
+    from core.explain.semantic import SemanticExplainer  # as in `_load`
+
+    model = explainer(opened)
+    return model.companion("semantic", lambda: SemanticExplainer(model, opened.store.bundle))
 
 
 def warm() -> None:
