@@ -63,9 +63,10 @@ def neuron_bytes(plan: Plan, model: LoadedModel) -> tuple[int, int]:
     if not plan.neuron_layers:
         return 0, 0
     tower, settings = model.tower, plan.settings
-    width = tower.neuron_weights(plan.neuron_layers[0]).out_nd.shape[0]
+    width = tower.neurons
     neurons, measured = width * len(plan.neuron_layers), min(plan.images, settings.neuron_images)
-    carriers = [(tower.layers - 1 - layer) * tower.heads for layer in plan.neuron_layers]
+    later = [1] if plan.is_resnet else [tower.layers - 1 - layer for layer in plan.neuron_layers]
+    carriers = [layers * tower.heads for layers in later]
     # an image: norm and coefficient of each neuron in fp16, two sums a layer, and 2 % of the neurons as active
     an_image = 4.08 * neurons + 4 * len(plan.neuron_layers) * tower.out_dim + 16
     # a neuron: direction and its index, two numbers a carrier, texts, six lists of images, quantiles, token means

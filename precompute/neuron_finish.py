@@ -1,4 +1,4 @@
-"""From what shards kept of MLP neurons to the arrays of a bundle: directions, coefficients, images, texts (paper N).
+"""From what shards kept of neurons to the arrays of a bundle: directions, coefficients, images, texts (paper N).
 
 Every number is over the measured images (neurons/image_ids.npy), all of which are there again a few neurons at a time.
 """
@@ -13,13 +13,13 @@ from core.bundle.faiss_store import build_flat_fp16
 from core.bundle.schema import ARRAY, LISTS
 from core.bundle.write import BundleWriter
 from core.methods.clusters import chance_distance, concept_clusters
-from core.methods.second_order import Principal, SecondOrder
+from core.methods.neuron_head import NeuronHead, Principal
 from core.methods.sparse_text import AtomScaling, pursue, text_atoms
 from core.models.load import LoadedModel
 from core.stats.topk import TopK
 from precompute.config import QUANTILES
 from precompute.neuron_totals import totals
-from precompute.neurons import MEASURES, MeasuredNeurons, lenses
+from precompute.neurons import MeasuredNeurons, lenses, measures_of
 from precompute.plan import Plan
 
 ACTIVE = 0.98
@@ -39,7 +39,7 @@ def write_neurons(
     chance = chance_distance(unit_no[measured.image_ids])
     layers, neurons, images = len(made), made[0].neurons, len(measured.image_ids)
     carriers = [str(pair) for pair in made[0].pairs]  # of the first layer, which has the most
-    arrays = _Arrays(writer, layers, neurons, images)
+    arrays = _Arrays(writer, layers, neurons, images, [*LISTS[:3], *measures_of(model.tower)])
     for i, lens in enumerate(made):
         layer = _Layer(lens, measured, len(carriers), plan.settings.neuron_largest)
         layer.fit(seen)
@@ -49,10 +49,10 @@ def write_neurons(
     arrays.write()
     writer.index("neurons", build_flat_fp16(arrays.direction.reshape(layers * neurons, -1)))
     return {
-        "neuron_layer": list(plan.neuron_layers),
+        "neuron_layer": neuron_labels(plan),
         "neuron": neurons,
         "neuron_image": images,
-        "neuron_list": list(LISTS),
+        "neuron_list": arrays.lists,
         "neuron_rank": plan.settings.top_images,
         "neuron_token": measured.token_mean_lnt.shape[-1],
         "later_head": carriers,
@@ -61,10 +61,15 @@ def write_neurons(
     }
 
 
+def neuron_labels(plan: Plan) -> list[int | None]:
+    """Numbers of the neurons' layers; a ResNet's last map has none."""
+    return [None] if plan.is_resnet else list(plan.neuron_layers)
+
+
 class _Layer:
     """All neurons of one layer over all measured images: n neurons, i images, m later heads."""
 
-    def __init__(self, lens: SecondOrder, measured: MeasuredNeurons, carriers: int, largest: int) -> None:
+    def __init__(self, lens: NeuronHead, measured: MeasuredNeurons, carriers: int, largest: int) -> None:
         self.lens, self.measured, self.carriers = lens, measured, carriers
         n, images = lens.neurons, len(measured.image_ids)
         self.largest = min(largest, images)
@@ -122,8 +127,8 @@ class _Layer:
 class _Arrays:
     """The arrays, filled layer by layer."""
 
-    def __init__(self, writer: BundleWriter, layers: int, neurons: int, images: int) -> None:
-        self.writer, self.made = writer, dict[str, list[np.ndarray]]()
+    def __init__(self, writer: BundleWriter, layers: int, neurons: int, images: int, lists: list[str]) -> None:
+        self.writer, self.lists, self.made = writer, lists, dict[str, list[np.ndarray]]()
         self.norm = writer.memmap("neuron_norm", (layers, neurons, images))
         self.coef = writer.memmap("neuron_coef", (layers, neurons, images))
         self.active: list[np.ndarray] = []
@@ -171,14 +176,14 @@ class _Arrays:
             self.made.setdefault(name, []).append(value)
 
     def _tops(self, layer: _Layer, ranks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Top images by each of LISTS, and the mean activation."""
+        """Top images by each of the lists, and the mean activation."""
         n, image_ids = layer.lens.neurons, layer.measured.image_ids
-        lists = [TopK((n,), ranks, largest=name != "-") for name in LISTS]
-        measure_nia = layer.measured.measures(layer.lens.layer)
-        activation_n = measure_nia[..., MEASURES.index("activation mean")].mean(1, dtype=np.float64)
+        lists = [TopK((n,), ranks, largest=name != "-") for name in self.lists]
+        measure_nia, measured = layer.measured.measures(layer.lens.layer), self.lists[3:]
+        activation_n = measure_nia[..., measured.index("activation mean")].mean(1, dtype=np.float64)
         by_name = {"+": layer.coef_ni, "-": layer.coef_ni, "norm": layer.norm_ni}
-        by_name |= {name: measure_nia[..., i] for i, name in enumerate(MEASURES)}
-        for top, name in zip(lists, LISTS, strict=True):
+        by_name |= {name: measure_nia[..., i] for i, name in enumerate(measured)}
+        for top, name in zip(lists, self.lists, strict=True):
             top.update(by_name[name].T, image_ids)
         ids = np.stack([top.ids for top in lists], axis=1)
         scores = np.stack([top.scores for top in lists], axis=1)

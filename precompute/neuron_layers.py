@@ -1,4 +1,4 @@
-"""Which layers' MLP neurons to analyse, where the user did not say: those of most second-order effect on a pilot."""
+"""Which layers' neurons to analyse, where the user did not say: those of most second-order effect on a pilot."""
 
 from dataclasses import replace
 
@@ -22,18 +22,19 @@ def resolve_neuron_layers(model: LoadedModel, manifest: Manifest, settings: Sett
     Raises InputError for layers without later attention, and under the `equal` convention unless none are asked for.
     """
     tower, asked = model.tower, settings.neuron_layers
-    if tower.kind == "resnet":
-        if asked:
-            raise InputError(
-                "A CLIP-ResNet has no MLP layers: leave out --neuron-layers. Its units are heads of the pool."
-            )
-        return replace(settings, neuron_layers=())
-    if asked == () or tower.layers < 2:
+    if asked == () or (tower.kind == "vit" and tower.layers < 2):
         return replace(settings, neuron_layers=())
     if settings.layernorm is not Convention.OWN:
         if asked is None:
             return replace(settings, neuron_layers=())
         raise InputError("Neurons are measured under --layernorm own; add it, or --neuron-layers none.")
+    if tower.kind == "resnet":
+        if asked not in (None, (0,)):
+            raise InputError(
+                "A CLIP-ResNet has one layer of neurons, the channels of its last map: leave out --neuron-layers, or "
+                "write none to leave neurons out."
+            )
+        return replace(settings, neuron_layers=(0,))
     if asked is not None:
         wrong = [layer for layer in asked if layer >= tower.layers - 1]
         if wrong:

@@ -7,14 +7,14 @@ and neurons at a time: s is read where it lies, and summed where the heads' valu
 import numpy as np
 import torch
 
-from core.methods.second_order import SecondOrder
-from precompute.neurons import FACTOR, MeasuredNeurons
+from core.methods.neuron_head import NeuronHead
+from precompute.neurons import MeasuredNeurons
 
 _ENTRIES = 2**23  # numbers of s at a time: 32 MB, and as much again for the active ones
 
 
 def totals(
-    lens: SecondOrder, measured: MeasuredNeurons, mean_nm: np.ndarray, active_ni: np.ndarray, entries: int = _ENTRIES
+    lens: NeuronHead, measured: MeasuredNeurons, mean_nm: np.ndarray, active_ni: np.ndarray, entries: int = _ENTRIES
 ) -> tuple[np.ndarray, np.ndarray]:
     """(i, o) fp16 each: over all neurons, and over those where `active_ni`. `mean_nm` is s̄, over the same images."""
     device = lens.value_nmk.device
@@ -25,7 +25,7 @@ def totals(
         step = max(1, entries // max(1, images * m))
         for start in range(0, n, step):
             part = slice(start, min(start + step, n))
-            s_nim = raw_nim[part].astype(np.float32) / np.float32(FACTOR) - mean_nm[part, None]
+            s_nim = raw_nim[part].astype(np.float32) / np.float32(measured.factor) - mean_nm[part, None]
             s_inm = torch.from_numpy(s_nim).to(device).transpose(0, 1)
             large_in1 = torch.from_numpy(active_ni[part, shard]).to(device).T[..., None]
             total_io[shard] += lens.total(s_inm, part).cpu().numpy()

@@ -99,7 +99,7 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
             label_heads(writer, statistics, basis_lhoc, texts_wo, r_lhnc, ok_n, plan.settings, seen)
         neuron_axes: Mapping[str, Any] | None = None
         if plan.neuron_layers:
-            neurons = len(plan.neuron_layers) * model.tower.neuron_weights(plan.neuron_layers[0]).out_nd.shape[0]
+            neurons = len(plan.neuron_layers) * model.tower.neurons
             with _bar(neurons, "neurons", "neuron", resources) as seen:
                 neuron_axes = write_neurons(plan, writer, model, seen)
             with _bar(neurons * plan.settings.neuron_texts, "describing", "text", resources) as seen:

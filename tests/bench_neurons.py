@@ -9,7 +9,8 @@ from torch import Tensor
 
 from core.methods.first_order import FirstOrder
 from core.methods.layernorm import Convention
-from core.methods.second_order import Principal, SecondOrder
+from core.methods.neuron_head import Principal
+from core.methods.second_order import SecondOrder
 from core.models.load import LoadedModel, load_model
 from core.models.taps import Tap, tapped
 from core.models.tower import Trace

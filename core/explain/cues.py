@@ -45,7 +45,7 @@ def indirect(
     if not images:
         raise InputError("Indirect effects are measured on images; there is none of this class.")
     total, made = len(table.layers) * table.neurons, []
-    for i, layer in enumerate(table.layers):
+    for i, layer in enumerate(table.traced):
         mean_nt = np.asarray(table.array("token_activation_mean")[i])
         for start in range(0, table.neurons, _NEURONS):
             rows = range(start, min(start + _NEURONS, table.neurons))

@@ -33,13 +33,14 @@ class ActivationMap:
 
 @dataclass(frozen=True)
 class Effects:
-    """One neuron and one prompt, all as summands of the cosine: `direct` what it writes at the class token itself,
-    `second_order` what later heads carry, `indirect` what is lost when its activation is replaced by its mean and the
-    model run on; each less its mean over the bundle's images where it has one (`direct` has none stored)."""
+    """One neuron and one prompt, all as summands of the cosine: `direct` what it writes at the class token itself (None
+    in a ResNet, where heads alone read neurons), `second_order` what later heads carry, `indirect` what is lost when
+    its activation is replaced by its mean and the model run on; each less its mean over the bundle's images where it
+    has one (`direct` has none stored)."""
 
     address: str
     prompt: str
-    direct: float
+    direct: float | None
     second_order: float
     second_order_mean: float
     indirect: float

@@ -21,7 +21,8 @@ from core.explain.neuron_answers import ActivationMap, DiscoveredConcept, Effect
 from core.ids import Neuron
 from core.methods.concepts import discover
 from core.methods.neuron_effects import activity, direct_effects, indirect_effects
-from core.methods.second_order import SecondOrder
+from core.methods.neuron_head import NeuronHead
+from core.methods.neuron_lens import neuron_lens
 from core.methods.segmentation import TOP_NEURONS, choose_neurons, neuron_map
 from core.models.tower import Trace
 from core.store.neurons import NeuronTable
@@ -51,7 +52,7 @@ class NeuronExplainer:
     def __init__(self, explainer: Explainer, table: NeuronTable) -> None:
         self.explainer, self.table = explainer, table
         self._images: OrderedDict[str, _Read] = OrderedDict()
-        self._lenses: tuple[SecondOrder, ...] = ()
+        self._lenses: tuple[NeuronHead, ...] = ()
 
     def ranked(self, image: ImageTrace, k: int = 24, prompt: str | None = None) -> tuple[RankedNeuron, ...]:
         """The k neurons that stand out most: without a prompt by ‖φ - b‖ over the neuron's own threshold, with one by
@@ -87,8 +88,7 @@ class NeuronExplainer:
     def activation_map(self, image: ImageTrace, address: str | Neuron) -> ActivationMap:
         """Where a neuron is active."""
         i, n = self.table.at(address)
-        layer = self.table.layers[i]
-        return self._map(layer, n, to_numpy(self._read(image).trace.neurons[layer][0, :, n]))
+        return self._map(i, n, to_numpy(self._read(image).trace.neurons[self.table.traced[i]][0, :, n]))
 
     def look(
         self, pictures: Sequence[Image.Image], address: str | Neuron
@@ -96,7 +96,7 @@ class NeuronExplainer:
         """Where a neuron is active in each of some RGB images, and their unit representations (o,): one forward pass
         for all of them, of which nothing is kept."""
         i, n = self.table.at(address)
-        model, layer = self.explainer.model, self.table.layers[i]
+        model, layer = self.explainer.model, self.table.traced[i]
         pixels_bchw = torch.stack([model.transform(picture) for picture in pictures])
 
         def compute() -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +106,7 @@ class NeuronExplainer:
             return to_numpy(trace.neurons[layer][..., n]), to_numpy(unit_bo)
 
         p_bt, unit_bo = self.explainer.run(compute)
-        return tuple((self._map(layer, n, p_t), unit_o) for p_t, unit_o in zip(p_bt, unit_bo, strict=True))
+        return tuple((self._map(i, n, p_t), unit_o) for p_t, unit_o in zip(p_bt, unit_bo, strict=True))
 
     def scores(self, image: ImageTrace, address: str | Neuron) -> tuple[float, float]:
         """‖φ - b‖ and coefficient x of a neuron in an image."""
@@ -121,7 +121,7 @@ class NeuronExplainer:
     def effects(self, image: ImageTrace, address: str | Neuron, prompt: str) -> Effects:
         """One neuron's direct, second-order and indirect effect on a prompt's cosine, and the second by later head."""
         i, n = self.table.at(address)
-        read, layer = self._read(image), self.table.layers[i]
+        read, layer = self._read(image), self.table.traced[i]
         text_o = torch.from_numpy(self.explainer.embed([prompt])[0].copy())
 
         def compute() -> Effects:
@@ -131,14 +131,16 @@ class NeuronExplainer:
             mean_m = self._mean_s(i)[n]
             by_m = read.centred[i][n] * (d_mo @ toward)
             mean = float(mean_m @ (d_mo @ toward))
-            direct = direct_effects(model.tower, read.trace, layer, [n])[0, 0] @ toward
+            direct = None
+            if model.tower.kind == "vit":  # what a ResNet's neurons write is read by the pool's heads alone
+                direct = float(direct_effects(model.tower, read.trace, layer, [n])[0, 0] @ toward)
             mean_t = torch.from_numpy(np.array(self.table.array("token_activation_mean")[i, n]))[None].to(model.device)
             pixels = torch.from_numpy(image.pixels)[None].to(model.device)
             indirect = indirect_effects(model.tower, pixels, layer, [n], mean_t)[0, 0] @ toward
             by_head = sorted(zip(map(str, lens.pairs), by_m.tolist(), strict=True), key=lambda pair: -abs(pair[1]))
             second = float(by_m.sum()) + mean
-            name = str(Neuron(layer, n))
-            return Effects(name, prompt, float(direct), second, mean, float(indirect), tuple(by_head))
+            name = str(Neuron(self.table.layers[i], n))
+            return Effects(name, prompt, direct, second, mean, float(indirect), tuple(by_head))
 
         return self.explainer.run(compute)
 
@@ -181,7 +183,7 @@ class NeuronExplainer:
             tower, device = self.explainer.model.tower, self.explainer.model.device
             direction_no = torch.from_numpy(np.array(self.table.array("direction"), np.float32)).flatten(0, 1)
             index_wk, similarity_wk = choose_neurons(direction_no.to(device), text_o[None].to(device), top)
-            activation_btn = torch.cat([read.trace.neurons[layer] for layer in self.table.layers], -1)
+            activation_btn = torch.cat([read.trace.neurons[layer] for layer in self.table.traced], -1)
             pairs = zip(index_wk[0].tolist(), similarity_wk[0].tolist(), strict=True)
             chosen = tuple((self.table.address(row), value) for row, value in pairs)
             return to_numpy(neuron_map(activation_btn, index_wk[0], tower.grid)[0]), chosen
@@ -191,12 +193,12 @@ class NeuronExplainer:
     # --- inside ---------------------------------------------------------------------------------------------------
 
     @property
-    def _lens(self) -> tuple[SecondOrder, ...]:
+    def _lens(self) -> tuple[NeuronHead, ...]:
         """The lenses on the model as it is: it may have moved to the CPU. Called under the lock."""
         tower = self.explainer.model.tower
         if not self._lenses or self._lenses[0].tower is not tower:
             self._images.clear()
-            self._lenses = tuple(SecondOrder(tower, layer) for layer in self.table.layers)
+            self._lenses = tuple(neuron_lens(tower, layer) for layer in self.table.traced)
         return self._lenses
 
     @cached_property
@@ -215,7 +217,7 @@ class NeuronExplainer:
                 self._images.move_to_end(image.key)
                 return self._images[image.key]
             pixels = torch.from_numpy(image.pixels)[None].to(self.explainer.model.device)
-            trace = self.explainer.model.tower.trace(pixels, (), neurons=self.table.layers)
+            trace = self.explainer.model.tower.trace(pixels, (), neurons=self.table.traced)
             centred, norms, coefs = [], [], []
             for i, lens in enumerate(lenses):
                 s_nm = lens.scalars(trace)[0] - self._mean_s(i)
@@ -239,7 +241,7 @@ class NeuronExplainer:
         return self._reads[i][1]
 
     @cached_property
-    def _reads(self) -> dict[int, tuple[SecondOrder, Tensor]]:
+    def _reads(self) -> dict[int, tuple[NeuronHead, Tensor]]:
         return {}
 
     def _toward(self, read: _Read, prompt: str) -> tuple[np.ndarray, np.ndarray]:
@@ -256,9 +258,10 @@ class NeuronExplainer:
 
         return self.explainer.run(compute)
 
-    def _map(self, layer: int, n: int, p_t: np.ndarray) -> ActivationMap:
+    def _map(self, i: int, n: int, p_t: np.ndarray) -> ActivationMap:
         rows, columns = self.explainer.model.tower.grid
-        return ActivationMap(str(Neuron(layer, n)), p_t[1:].reshape(rows, columns), float(p_t[0]), float(p_t.mean()))
+        name = str(Neuron(self.table.layers[i], n))
+        return ActivationMap(name, p_t[1:].reshape(rows, columns), float(p_t[0]), float(p_t.mean()))
 
     def _activation(self, read: _Read) -> np.ndarray:
-        return np.stack([to_numpy(activity(read.trace, layer).max_bn[0]) for layer in self.table.layers])
+        return np.stack([to_numpy(activity(read.trace, layer).max_bn[0]) for layer in self.table.traced])

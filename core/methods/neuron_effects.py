@@ -68,7 +68,7 @@ def indirect_effects(tower: Tower, images: Tensor, layer: int, neurons: Sequence
     `mean_nt` what its activation is replaced with, at each token or (n, 1) at all alike: its mean over a data set. One
     neuron is ablated at a time, and the model run again from its layer on. Live, for one neuron or a few.
     """
-    _check(neurons, tower.neuron_weights(layer).out_nd.shape[0])
+    _check(neurons, tower.neurons)
 
     def ablate(neuron: int, mean_t: Tensor, p_btn: Tensor) -> Tensor:
         changed_btn = p_btn.clone()

@@ -27,6 +27,7 @@ class OpenClipViT:
         attention = self.blocks[0].attn
         self.heads, self.head_width = attention.num_heads, attention.head_dim
         self.width, self.out_dim = visual.proj.shape
+        self.neurons = self.blocks[0].mlp.c_proj.in_features
         self.grid = tuple(visual.grid_size)
         self.lock = threading.Lock()
         self.readout: Readout = LayerNormReadout(

@@ -95,7 +95,8 @@ class Trace:
     residual; `embedding_bd` the class token before the first block (None in a ResNet); `attention_lbd` and `mlp_lbd`
     what each layer's attention and MLP add, all layers; `heads` the chosen layers' attention. `neurons` the chosen
     MLPs' activations p_btn after the nonlinearity, at all tokens, and `carriers` every attention layer above the
-    lowest of them.
+    lowest of them. In a ResNet the neurons of "layer" 0 are the channels of the last map, after its ReLU: p at token 0
+    is their mean over the map, the positional embedding is not in it, and carrier 0 is the pool.
     """
 
     representation_bo: Tensor
@@ -119,6 +120,7 @@ class Tower(Protocol):
     heads: int
     head_width: int
     width: int  # of the residual stream; in a ResNet, channels of the last map
+    neurons: int  # of an MLP; in a ResNet, channels of the last map
     out_dim: int
     grid: tuple[int, int]  # rows and columns of the spatial tokens
     lock: threading.Lock  # hooks mix the passes of two threads: every pass holds this
@@ -131,7 +133,7 @@ class Tower(Protocol):
         """Weights of an attention layer, 0-based."""
 
     def neuron_weights(self, layer: int) -> NeuronWeights:
-        """Weights of an MLP, 0-based. UnsupportedTower for a ResNet, whose neurons are no MLP's."""
+        """Weights of an MLP, 0-based. UnsupportedTower for a ResNet, whose neurons write nothing but themselves."""
 
     def trace(self, images: Tensor, layers: tuple[int, ...], neurons: tuple[int, ...] = ()) -> Trace:
         """One plain forward pass over preprocessed images (b, 3, s, s), with taps; heads of `layers` only, and what
@@ -141,7 +143,7 @@ class Tower(Protocol):
         self, images: Tensor, layer: int, changes: Sequence[Callable[[Tensor], Tensor]]
     ) -> tuple[Tensor, list[Tensor]]:
         """The representation (b, o) as it is, and with the activations p (b, t, n) of MLP `layer` made `change(p)`, one
-        for each change. A change costs a pass from that layer on. UnsupportedTower for a ResNet."""
+        for each change. A change costs a pass from that layer on. In a ResNet layer 0 is its last map."""
 
 
 def input_dtype(visual: Any) -> torch.dtype:

@@ -18,7 +18,7 @@ class NeuronSummary:
     being active; `share_above` of images above the layer's common threshold; `concepts` among its largest images."""
 
     address: str
-    layer: int
+    layer: int | None
     neuron: int
     label: str
     std: float

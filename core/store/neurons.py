@@ -36,10 +36,12 @@ class NeuronTable:
     def __init__(self, bundle: Bundle, fold: Fold, fold_above: float) -> None:
         self.bundle = bundle
         self._fold, self._fold_above = fold, fold_above
-        self.layers: tuple[int, ...] = tuple(bundle.axes["neuron_layer"].labels or [])
+        self.layers: tuple[int | None, ...] = tuple(bundle.axes["neuron_layer"].labels or [])
+        self.traced = tuple(0 if layer is None else layer for layer in self.layers)
+        """The layers as `Tower.trace` numbers them: a ResNet's only one is 0."""
         self.neurons = bundle.axes["neuron"].size
         self.population = a.Population(bundle.axes["neuron_image"].size, bundle.facts["manifest"]["ok"])
-        self.lists = LISTS
+        self.lists: tuple[str, ...] = tuple(bundle.axes["neuron_list"].labels or LISTS)
         self._opened: dict[str, np.ndarray] = {}
 
     def at(self, address: str | Neuron) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """What one neuron does in one image for one prompt, computed now: directly, through later heads, and by its absence."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -84,9 +85,10 @@ def draw(opened: Opened, chosen: Chosen[Any]) -> dict[str, Any]:
 
 
 def _effects(opened: Opened, found: "Effects") -> None:
-    values = (found.direct, found.second_order, found.second_order - found.second_order_mean, found.indirect)
+    every = (found.direct, found.second_order, found.second_order - found.second_order_mean, found.indirect)
+    values = {name: value for name, value in zip(NAMES, every, strict=True) if value is not None}
     figures.show(bars(values), "neuron-effects", height=190)
-    for name, value in zip(NAMES, values, strict=True):
+    for name, value in values.items():
         st.markdown(f"**{name.capitalize()} {value:+.5f}**  \n:small[:gray[{plain(TOLD[name])}]]")
     st.caption(
         plain(
@@ -102,11 +104,12 @@ def _effects(opened: Opened, found: "Effects") -> None:
     )  # fmt: skip
 
 
-def bars(values: tuple[float, ...]) -> go.Figure:
+def bars(by_name: Mapping[str, float]) -> go.Figure:
     """The effects side by side on one scale."""
+    names, values = list(by_name), list(by_name.values())
     figure = go.Figure(
         go.Bar(
-            x=list(values)[::-1], y=list(NAMES)[::-1], orientation="h",
+            x=values[::-1], y=names[::-1], orientation="h",
             marker_color=[PLUS if value >= 0 else MINUS for value in values[::-1]],
             hovertemplate="%{y}: %{x:+.5f}<extra></extra>",
         )

@@ -27,7 +27,7 @@ def halves() -> Any:
         return st.columns([2, 3], gap="large")
 
 
-def layers(known: Sequence[int], layer: int | None, go: Callable[[int], None], noun: str) -> None:
+def layers(known: Sequence[int | None], layer: int | None, go: Callable[[int], None], noun: str) -> None:
     """Where there are several layers (`known`, ascending), the same unit in the next one below and above."""
     if len(known) < 2 or layer is None:
         return

@@ -47,7 +47,7 @@ def test_representations_are_those_of_encode_image(explainer: Any, model: Loaded
 def test_indirect_effects_are_what_ablation_by_hand_takes_away(explainer: Any, model: LoadedModel) -> None:
     rng = np.random.default_rng(0)
     mean_lnt = 10 * rng.standard_normal((2, 3, 65)).astype(np.float32)
-    table: Any = SimpleNamespace(layers=(0, 2), neurons=3, array=lambda name: mean_lnt)
+    table: Any = SimpleNamespace(traced=(0, 2), layers=(0, 2), neurons=3, array=lambda name: mean_lnt)
     seen: list[tuple[int, int]] = []
     found = indirect(explainer, table, IMAGES[:2], lambda *done: seen.append(done))
     assert found.shape == (6, 128) and seen[-1] == (6, 6)
@@ -72,4 +72,4 @@ def test_indirect_effects_are_what_ablation_by_hand_takes_away(explainer: Any, m
 
 def test_indirect_effects_need_an_image(explainer: Any) -> None:
     with pytest.raises(InputError, match="there is none"):
-        indirect(explainer, SimpleNamespace(layers=(0,), neurons=1), [])  # type: ignore[arg-type]  # a stand-in
+        indirect(explainer, SimpleNamespace(traced=(0,), layers=(0,), neurons=1), [])  # type: ignore[arg-type]  # a stand-in

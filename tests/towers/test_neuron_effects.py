@@ -86,5 +86,5 @@ def test_what_cannot_be_ablated_is_refused() -> None:
         indirect_effects(tower, images(tower), 0, [96], torch.zeros(1, 1))
     with pytest.raises(AddressError, match="layers 0 to 3; layer 4"):
         tower.intervene(images(tower), 4, [])
-    with pytest.raises(UnsupportedTower, match="no MLP layers"):
-        resnet.intervene(images(resnet), 0, [])
+    with pytest.raises(UnsupportedTower, match="one layer of neurons"):
+        resnet.intervene(images(resnet), 1, [])

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from core.errors import AddressError, UnsupportedTower
 from core.methods.layernorm import Convention
-from core.methods.second_order import Principal, SecondOrder
+from core.methods.neuron_head import Principal
+from core.methods.second_order import SecondOrder
 from core.models.openclip_vit import OpenClipViT
 from tests.reference.plain_second_order import plain_second_order
 from tests.towers.tiny import images, tiny_clip, tiny_tower
@@ -73,8 +74,8 @@ def fitted(lens: SecondOrder, s_bnm: torch.Tensor, k: int) -> tuple[torch.Tensor
 def test_the_small_space_is_exact(
     monkeypatch: pytest.MonkeyPatch, convention: Convention, layer: int, out: int
 ) -> None:
-    monkeypatch.setattr("core.methods.second_order._CHUNK", 5_000)  # several chunks, and a last one that is shorter
-    monkeypatch.setattr("core.methods.second_order._CACHED", 20 * 100)
+    monkeypatch.setattr("core.methods.neuron_head._CHUNK", 5_000)  # several chunks, and a last one that is shorter
+    monkeypatch.setattr("core.methods.neuron_head._CACHED", 20 * 100)
     monkeypatch.setattr("tests.towers.tiny.OUT", out)
     tower = tiny_tower()
     lens = SecondOrder(tower, layer, convention)
@@ -178,6 +179,7 @@ def test_what_has_no_second_order_effect_is_refused() -> None:
         with pytest.raises(AddressError, match="neurons 0 to 95"):
             SecondOrder(tower, 0).directions([neuron])
     resnet = tiny_tower("resnet")
-    for ask in (lambda: SecondOrder(resnet, 0), lambda: resnet.trace(images(resnet), (0,), (0,))):
-        with pytest.raises(UnsupportedTower, match="no MLP layers"):
-            ask()
+    with pytest.raises(UnsupportedTower, match="no MLP layers"):
+        SecondOrder(resnet, 0)
+    with pytest.raises(UnsupportedTower, match=r"one layer of neurons, 0.* layer 1 was asked for"):
+        resnet.trace(images(resnet), (0,), (1,))
