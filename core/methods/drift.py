@@ -53,7 +53,7 @@ def written_share(
         assert norm_b is not None, "a constant is a part of the representation before it is scaled to one"
         vector_ko = np.concatenate([vector_ko, np.asarray(constant_o, np.float64)[None]])
         amount_bk = np.concatenate([amount_bk, 1 / np.asarray(norm_b, np.float64)[:, None]], axis=1)
-    reduce_ck = np.linalg.qr(vector_ko.T, mode="r")
+    reduce_ck = np.asarray(np.linalg.qr(vector_ko.T, mode="r"))
     return np.linalg.norm(amount_bk @ reduce_ck.T, axis=1)
 
 
