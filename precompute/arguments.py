@@ -51,6 +51,8 @@ def settings(arguments: argparse.Namespace) -> Settings:
         neuron_images=arguments.neuron_images,
         neuron_largest=arguments.neuron_largest,
         neuron_texts=arguments.neuron_texts,
+        pairs=not arguments.no_pairs,
+        pair_texts=arguments.pair_texts,
     )
 
 
@@ -186,13 +188,16 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--neuron-layers",
         type=_neuron_layers,
-        help="layers of MLP neurons to analyse, or none (default: the three that write most through later attention)",
+        help="layers of MLP neurons to analyse, or none (default: the three that write most through later attention; a "
+        "ResNet has one, its last map)",
     )
     group.add_argument(
         "--neuron-images", type=_positive, default=10_000, help="most images that neurons are measured on"
     )
     group.add_argument("--neuron-largest", type=_positive, default=100, help="images that a direction is taken from")
     group.add_argument("--neuron-texts", type=_positive, default=32, help="texts in a neuron's sparse decomposition")
+    group.add_argument("--no-pairs", action="store_true", help="leave out the pairs of neurons with later heads")
+    group.add_argument("--pair-texts", type=_positive, default=3_000, help="pairs described by texts, largest first")
     group.add_argument("--layernorm", default="own", choices=[str(c) for c in Convention])
     group.add_argument(
         "--pool", default="general", help="text pool: general, english, demo, or a file, one text a line"

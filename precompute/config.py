@@ -24,7 +24,8 @@ class Settings:
     give the same bytes); `thumb` longest side of a thumbnail, px; `index` "exact" (fp16 flat) or "sq8".
     `neuron_layers` layers whose MLP neurons are analysed (None: the three of most second-order effect; empty: none),
     over at most `neuron_images` images spread evenly; a direction is from the `neuron_largest` images of largest effect
-    (paper N, §4.3) and described by `neuron_texts` texts.
+    (paper N, §4.3) and described by `neuron_texts` texts. With `pairs` the neurons' pairs with later heads are measured
+    too, and the `pair_texts` of largest score described by as many texts.
     """
 
     layers: tuple[int, ...] | None = None
@@ -42,6 +43,8 @@ class Settings:
     neuron_images: int = 10_000
     neuron_largest: int = 100
     neuron_texts: int = 32
+    pairs: bool = True
+    pair_texts: int = 3_000
     policy: DecodePolicy = field(default_factory=DecodePolicy)
 
     def to_dict(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from core.text.zeroshot import zero_shot_accuracy
 from precompute.ablation import write_ablation
 from precompute.config import QUANTILES, Settings
 from precompute.neuron_finish import ACTIVE
+from precompute.pairs import PAIR_FACTS
 from precompute.plan import Plan
 from precompute.statistics import HeadStatistics
 from precompute.worker import CLOSING
@@ -181,6 +182,8 @@ def write_manifest(
             "active_quantile": ACTIVE,
             "atoms": "unit",
         }
+    if plan.pairs and neuron_axes is not None:
+        facts["pairs"] = {**PAIR_FACTS, "described": neuron_axes["pair_text"]}
     writer.finish(facts, axes)
 
 

@@ -80,6 +80,11 @@ class Plan:
         return self.settings.neuron_layers
 
     @property
+    def pairs(self) -> bool:
+        """Whether the neurons' pairs with later heads are measured."""
+        return self.settings.pairs and bool(self.neuron_layers)
+
+    @property
     def layers(self) -> tuple[int, ...]:
         assert self.settings.layers is not None, "make_plan resolves the layers"
         return self.settings.layers

@@ -31,6 +31,7 @@ from precompute.finish import write_classes, write_indexes, write_manifest, writ
 from precompute.label import label_heads
 from precompute.merge import merge_partials
 from precompute.neuron_finish import describe_neurons, write_neurons
+from precompute.pairs import describe_pairs, write_pairs
 from precompute.plan import Plan, check_inputs, load_plan
 from precompute.worker import ShardWorker
 
@@ -104,6 +105,12 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
                 neuron_axes = write_neurons(plan, writer, model, seen)
             with _bar(neurons * plan.settings.neuron_texts, "describing", "text", resources) as seen:
                 neuron_axes = {**neuron_axes, "atom": describe_neurons(plan, writer, texts_wo, _steps(seen))}
+            if plan.pairs:
+                with _bar(neurons, "pairs", "neuron", resources) as seen:
+                    neuron_axes = {**neuron_axes, **write_pairs(plan, writer, model, seen)}
+                with _bar(0, "describing", "text", resources) as seen:
+                    described, atoms = describe_pairs(plan, writer, texts_wo, _steps(seen))
+                neuron_axes = {**neuron_axes, "pair_text": described, "pair_atom": atoms}
         with _bar(heads, "indexes", "head", resources) as seen:
             write_indexes(plan, writer, texts_wo, basis_lhoc, seen)
         with _bar(0, "classes", "prompt", resources) as seen:

@@ -47,7 +47,7 @@ class TopK:
         cost = (-cost if self.largest else cost) + np.float32(0)
         # most batches of a long stream change few cells: one comparison finds them
         touched = np.flatnonzero((cost <= self._entry).any(axis=0))
-        keys = _pack(cost[:, touched].T, number)
+        keys = pack(cost[:, touched].T, number)
         better = (keys < self._keys[touched, -1:]).any(axis=1)  # of equal scores only the smaller id enters
         if better.any():
             self._keep(touched[better], np.concatenate([self._keys[touched[better]], keys[better]], axis=1))
@@ -56,7 +56,7 @@ class TopK:
         best = np.partition(keys, self.k - 1, axis=1)[:, : self.k]
         self._keys[cells] = best
         worst = best[:, -1]
-        self._entry[cells] = np.where(worst == _EMPTY, np.float32(np.inf), _unpack(worst)[0])
+        self._entry[cells] = np.where(worst == _EMPTY, np.float32(np.inf), unpack(worst)[0])
 
     def merge(self, other: "TopK") -> None:
         """Add all images of `other`, which is left as it is. ValueError if shape, k or direction differ."""
@@ -67,7 +67,7 @@ class TopK:
     def scores(self) -> np.ndarray:
         """Scores (*shape, k) float32, best first."""
         keys = np.sort(self._keys, axis=1)
-        cost = np.where(keys == _EMPTY, np.float32(np.inf), _unpack(keys)[0])
+        cost = np.where(keys == _EMPTY, np.float32(np.inf), unpack(keys)[0])
         # 0 − cost, not −cost: a score of zero comes back as 0.0
         return (np.float32(0) - cost if self.largest else cost).reshape(*self.shape, self.k)
 
@@ -75,7 +75,7 @@ class TopK:
     def ids(self) -> np.ndarray:
         """Image ids (*shape, k) int64, best first; −1 where a slot is unfilled."""
         keys = np.sort(self._keys, axis=1)
-        return np.where(keys == _EMPTY, np.int64(-1), _unpack(keys)[1]).reshape(*self.shape, self.k)
+        return np.where(keys == _EMPTY, np.int64(-1), unpack(keys)[1]).reshape(*self.shape, self.k)
 
     def state(self) -> State:
         """Arrays: scores (*shape, k) float32, ids (*shape, k) int64, largest () bool."""
@@ -93,7 +93,7 @@ class TopK:
         made = cls(scores.shape[:-1], scores.shape[-1], bool(largest))
         cost = (-scores if largest else scores).astype(np.float32).reshape(-1, made.k) + np.float32(0)
         flat = ids.reshape(-1, made.k)
-        keys = np.where(flat < 0, _EMPTY, _pack(cost, np.maximum(flat, 0)))
+        keys = np.where(flat < 0, _EMPTY, pack(cost, np.maximum(flat, 0)))
         made._keep(np.arange(len(keys)), keys)
         return made
 
@@ -107,7 +107,7 @@ def _checked_ids(ids: ArrayLike, count: int) -> np.ndarray:
     return number.astype(np.int64)
 
 
-def _pack(cost: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def pack(cost: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """float32 costs and ids -> uint64 keys ordered by (cost, id), both ascending."""
     bits = np.ascontiguousarray(cost).view(np.uint32)
     # IEEE bits order like integers once negatives are flipped and positives lifted above them
@@ -115,7 +115,7 @@ def _pack(cost: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return (ordered.astype(np.uint64) << np.uint64(32)) | ids.astype(np.uint64)
 
 
-def _unpack(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def unpack(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The way back: costs float32 and ids int64."""
     ordered = (keys >> np.uint64(32)).astype(np.uint32)
     bits = ordered ^ np.where(ordered & _SIGN, _SIGN, _ALL)

@@ -220,7 +220,7 @@ def test_no_neurons_when_asked_so(world: World, tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_said_at_once(world: World, tmp_path: Path) -> None:
     refused(world.run(tmp_path, "--neuron-layers", "7"), "have later attention", "[7]")
-    refused(world.run(tmp_path, "--neuron-layers", "0", kind="resnet"), "no MLP layers")
+    refused(world.run(tmp_path, "--neuron-layers", "1", kind="resnet"), "one layer of neurons")
     refused(world.run(tmp_path, "--neuron-layers", "0", "--layernorm", "equal"), "--layernorm own")
     one = tmp_path / "one.txt"
     one.write_text("a dog\n")

@@ -138,3 +138,10 @@ def test_indexes_of_other_kinds_are_refused(tmp_path, other):
     faiss.write_index(other, str(tmp_path / "a"))
     with pytest.raises(BundleDamaged, match="not an index as bundles hold them"):
         faiss_store.read_index(tmp_path / "a")
+
+
+def test_halfway_numbers_are_rounded_as_numpy_rounds_them() -> None:
+    step = 2.0**-11  # between 0.5 and 1 half-precision numbers are this far apart
+    rows = np.array([[0.5 + step / 2, 0.5 + 3 * step / 2]], np.float32)
+    scores, _ = faiss_store.search(faiss_store.build_flat_fp16(rows), np.eye(2, dtype=np.float32), 1)
+    assert scores[:, 0].tolist() == rows.astype(np.float16)[0].astype(np.float32).tolist() == [0.5, 0.5 + 2 * step]
