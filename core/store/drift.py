@@ -40,6 +40,7 @@ class DriftTable:
         self._grouping = lru_cache(_KEPT)(self._read_grouping)
         self._truth = lru_cache(_KEPT)(self._read_truth)
         self._values = lru_cache(_KEPT)(self._read_values)
+        self._proposed = lru_cache(_KEPT)(self._read_proposed)
 
     # --- columns ------------------------------------------------------------------------------------------------------
 
@@ -87,18 +88,7 @@ class DriftTable:
     def proposed(self, column: str, most: int = 4) -> tuple[str, ...]:
         """Concepts to begin with: values of other columns, texts of the pool too (so that no model is needed), whose
         share differs most between the groups of `column` by `core.methods.drift.unevenness`; the most uneven first."""
-        grouping = self.grouping(column)
-        found: dict[str, float] = {}
-        for other in self.truth_columns:
-            values = self.values(other)
-            if other == column or not 2 <= len(values) <= _FEW_VALUES:
-                continue
-            for value in values:
-                true_i = self.truth(other, value).true_i
-                if value in self._pool_row and np.nansum(true_i) >= _LEAST_IMAGES:
-                    uneven = method.unevenness(grouping.code_i, true_i, len(grouping.names))
-                    found[value] = max(uneven, found.get(value, 0.0))
-        return tuple(sorted(found, key=lambda value: -found[value])[:most])
+        return self._proposed(column)[:most]
 
     # --- texts --------------------------------------------------------------------------------------------------------
 
@@ -183,6 +173,20 @@ class DriftTable:
     def _read_values(self, column: str) -> tuple[str, ...]:
         found = sorted({text for text in as_text(self._column(column)) if text is not None})
         return tuple(found) if len(found) <= _MOST_VALUES else ()
+
+    def _read_proposed(self, column: str) -> tuple[str, ...]:
+        grouping = self.grouping(column)
+        found: dict[str, float] = {}
+        for other in self.truth_columns:
+            values = self.values(other)
+            if other == column or not 2 <= len(values) <= _FEW_VALUES:
+                continue
+            for value in values:
+                true_i = self.truth(other, value).true_i
+                if value in self._pool_row and np.nansum(true_i) >= _LEAST_IMAGES:
+                    uneven = method.unevenness(grouping.code_i, true_i, len(grouping.names))
+                    found[value] = max(uneven, found.get(value, 0.0))
+        return tuple(sorted(found, key=lambda value: -found[value]))
 
     def _named(self, described: int, cosine: float) -> DriftPair:
         i, n, m = (int(axis[described]) for axis in self._at)
