@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.methods.grouping import Grouping, Truth
+
 PAIRS = 5
 """Pairs chosen for a text, as the paper has it."""
 
@@ -29,6 +31,27 @@ class GroupMeans:
     count_g: np.ndarray
     mean_g: np.ndarray
     error_g: np.ndarray
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A share over groups of images, and how it goes with a truth about them, if one is known.
+
+    `share` and `true` are means by group over the same images: those that have a group and, where there is a truth, a
+    value of it; `left_out` have not. `point_biserial` correlation of share and truth over `images`, of which `showing`
+    are true; `by_group` correlation of the groups' means, over the `groups` that have images. NaN where unknown.
+    """
+
+    grouping: Grouping
+    truth: Truth | None
+    share: GroupMeans
+    true: GroupMeans | None
+    images: int
+    left_out: int
+    showing: int
+    point_biserial: float
+    by_group: float
+    groups: int
 
 
 def choose_pairs(cosine_p: np.ndarray, pairs: int = PAIRS) -> np.ndarray:
@@ -82,6 +105,33 @@ def group_means(score_b: np.ndarray, code_b: np.ndarray, groups: int) -> GroupMe
     square_g = np.bincount(code, weights=(score - mean_g[code]) ** 2, minlength=groups)
     error_g = np.sqrt(square_g / np.where(count_g > 1, count_g - 1, np.nan) / np.where(count_g > 0, count_g, np.nan))
     return GroupMeans(count_g, mean_g, error_g)
+
+
+def follow(share_i: np.ndarray, grouping: Grouping, truth: Truth | None = None) -> Followed:
+    """A share (i,), NaN where an image could not be read, over groups, beside what is true of them."""
+    usable_i = (grouping.code_i >= 0) & np.isfinite(share_i)
+    if truth is not None:
+        usable_i &= np.isfinite(truth.true_i)
+    code_i = np.where(usable_i, grouping.code_i, -1)
+    share = group_means(share_i, code_i, len(grouping.names))
+    true, r, by_group, showing = None, float("nan"), float("nan"), 0
+    if truth is not None:
+        true = group_means(truth.true_i, code_i, len(grouping.names))
+        r = point_biserial(share_i[usable_i], truth.true_i[usable_i])
+        by_group = correlation(share.mean_g, true.mean_g)
+        showing = int(truth.true_i[usable_i].sum())
+    return Followed(
+        grouping=grouping,
+        truth=truth,
+        share=share,
+        true=true,
+        images=int(usable_i.sum()),
+        left_out=int((~usable_i).sum()),
+        showing=showing,
+        point_biserial=r,
+        by_group=by_group,
+        groups=int((share.count_g > 0).sum()),
+    )
 
 
 def unevenness(code_b: np.ndarray, truth_b: np.ndarray, groups: int) -> float:

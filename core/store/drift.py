@@ -1,6 +1,7 @@
 """Watching a data set drift by neuron-head pairs (paper P, §5.3). See `DriftTable`; `Store.drift` is one, or None."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -11,9 +12,9 @@ from core.bundle.read import Bundle
 from core.errors import InputError
 from core.ids import Neuron, Pair, parse
 from core.methods import drift as method
+from core.methods.grouping import Grouping, Truth, as_text, groups, guess, says, truth
 from core.store import answers as a
-from core.store.drift_answers import DriftPair, DriftScores, Followed
-from core.store.grouping import Grouping, Truth, as_text, groups, named_in, truth
+from core.store.drift_answers import DriftPair, DriftScores, FollowedText
 from core.store.images import ImageTable
 from core.store.neurons import signed_label
 from core.store.texts import check_text
@@ -59,9 +60,7 @@ class DriftTable:
     @cached_property
     def truth_columns(self) -> tuple[str, ...]:
         """Columns that can say what an image shows; those of few values first."""
-        usable = lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_boolean(kind)
-        encoded = lambda kind: kind.value_type if pa.types.is_dictionary(kind) else kind
-        names = [name for name, kind in self.images.columns.items() if usable(encoded(kind))]
+        names = [name for name, kind in self.images.columns.items() if says(kind)]
         return tuple(sorted(names, key=lambda name: len(self.values(name)) or 10**9))
 
     def grouping(self, column: str) -> Grouping:
@@ -78,12 +77,8 @@ class DriftTable:
 
     def guess_truth(self, concept: str) -> Truth | None:
         """The truth that a concept's own words name: a column whose value it is, or else names; None without one."""
-        wanted = concept.casefold().strip()
-        for named in (lambda value: value.casefold() == wanted, lambda value: named_in(concept, value)):
-            for column in self.truth_columns:
-                if hits := [value for value in self.values(column) if named(value)]:
-                    return self.truth(column, max(hits, key=len))
-        return None
+        named = guess(concept, {column: self.values(column) for column in self.truth_columns})
+        return None if named is None else self.truth(*named)
 
     def proposed(self, column: str, most: int = 4) -> tuple[str, ...]:
         """Concepts to begin with: values of other columns, texts of the pool too (so that no model is needed), whose
@@ -126,34 +121,12 @@ class DriftTable:
         named = tuple(self._named(int(p), float(cosine_p[p])) for p in chosen)
         return DriftScores(named, self._ids, share_i, self.population)
 
-    def follow(self, scores: DriftScores, grouping: Grouping, known: Truth | None = None) -> Followed:
+    def follow(self, scores: DriftScores, grouping: Grouping, known: Truth | None = None) -> FollowedText:
         """A text's share over the groups, beside what is true of them."""
-        usable_i = grouping.code_i >= 0
-        if known is not None:
-            usable_i &= np.isfinite(known.true_i)
-        code_i = np.where(usable_i, grouping.code_i, -1)
-        share = method.group_means(scores.share_i, code_i, len(grouping.names))
-        true, r, by_group, showing = None, float("nan"), float("nan"), 0
-        if known is not None:
-            true = method.group_means(known.true_i, code_i, len(grouping.names))
-            r = method.point_biserial(scores.share_i[usable_i], known.true_i[usable_i])
-            by_group = method.correlation(share.mean_g, true.mean_g)
-            showing = int(known.true_i[usable_i].sum())
-        return Followed(
-            scores=scores,
-            grouping=grouping,
-            truth=known,
-            share=share,
-            true=true,
-            images=int(usable_i.sum()),
-            left_out=int((~usable_i).sum()),
-            showing=showing,
-            point_biserial=r,
-            by_group=by_group,
-            groups=int((share.count_g > 0).sum()),
-        )
+        found = method.follow(scores.share_i, grouping, known)
+        return FollowedText(**{field.name: getattr(found, field.name) for field in fields(found)}, scores=scores)
 
-    def examples(self, found: Followed, group: int, k: int = 8) -> tuple[a.Hit, ...]:
+    def examples(self, found: FollowedText, group: int, k: int = 8) -> tuple[a.Hit, ...]:
         """The images of a group with the largest shares."""
         inside = np.flatnonzero(found.grouping.code_i == group)
         best = inside[np.argsort(-found.scores.share_i[inside], kind="stable")[: max(0, k)]]

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.methods.drift import GroupMeans
+from core.methods.drift import Followed
 from core.store.answers import Population
-from core.store.grouping import Grouping, Truth
 
 
 @dataclass(frozen=True)
@@ -33,22 +32,7 @@ class DriftScores:
 
 
 @dataclass(frozen=True)
-class Followed:
-    """A text's share over groups of images, and how it goes with a truth about them, if one is known.
-
-    `share` and `true` are means by group over the same images where there is a truth: those that have a group and a
-    truth; `left_out` have not. `point_biserial` correlation of share and truth over `images`, of which `showing` are
-    true; `by_group` correlation of the groups' means, over the `groups` that have images. NaN where unknown.
-    """
+class FollowedText(Followed):
+    """A text's share over groups of images; see `Followed`."""
 
     scores: DriftScores
-    grouping: Grouping
-    truth: Truth | None
-    share: GroupMeans
-    true: GroupMeans | None
-    images: int
-    left_out: int
-    showing: int
-    point_biserial: float
-    by_group: float
-    groups: int

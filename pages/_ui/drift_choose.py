@@ -7,9 +7,9 @@ import numpy as np
 import streamlit as st
 
 from core.errors import InputError
+from core.methods.grouping import Truth
 from core.store.drift import DriftTable
-from core.store.drift_answers import Followed
-from core.store.grouping import Truth
+from core.store.drift_answers import FollowedText
 from pages._ui import image_sections, resources, states
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
@@ -62,9 +62,9 @@ def draw(table: DriftTable, chosen: Chosen[Any]) -> None:
                 _truth(table, chosen, at, concept)
 
 
-def follow(opened: Opened, table: DriftTable, chosen: Chosen[Any]) -> dict[str, Followed]:
+def follow(opened: Opened, table: DriftTable, chosen: Chosen[Any]) -> dict[str, FollowedText]:
     """Every concept that can be followed, by its text; the others get a sentence each."""
-    found: dict[str, Followed] = {}
+    found: dict[str, FollowedText] = {}
     if not chosen.view.concept:
         states.empty("No concept yet", "Type a few above, one a line, such as “snow” or “a photo of a phone”.")
     grouping = table.grouping(chosen.view.by)

@@ -9,7 +9,7 @@ import streamlit as st
 from plotly.subplots import make_subplots
 
 from core.store.drift import DriftTable
-from core.store.drift_answers import Followed
+from core.store.drift_answers import FollowedText
 from pages._ui import figures
 from pages._ui.image_figures import PLUS, short
 from pages._ui.words import count, plain
@@ -33,7 +33,7 @@ SUMMARY = {
 }
 
 
-def draw(followed: Mapping[str, Followed], table: DriftTable) -> None:
+def draw(followed: Mapping[str, FollowedText], table: DriftTable) -> None:
     """A chart a concept, two beside each other, and the numbers."""
     first = next(iter(followed.values()))
     column = plain(first.grouping.column, 60)
@@ -59,7 +59,7 @@ def draw(followed: Mapping[str, Followed], table: DriftTable) -> None:
         figures.table(by_group(followed), "drift-groups", columns=COLUMNS)
 
 
-def told(found: Followed) -> str:
+def told(found: FollowedText) -> str:
     """The correlations in a sentence, with their population, and what was left out."""
     column, truth = plain(found.grouping.column, 60), found.truth
     left = f" {_left_out(found)}" if found.left_out else ""
@@ -76,16 +76,16 @@ def told(found: Followed) -> str:
     return f"{over}: point-biserial correlation **{found.point_biserial:+.2f}** image by image; {groups}.{left}"
 
 
-def chart(found: Followed) -> go.Figure:
+def chart(found: FollowedText) -> go.Figure:
     """Share and truth over the groups; a line where their order means something."""
     grouping, share, true = found.grouping, found.share, found.true
     shown = np.flatnonzero(share.count_g > 0)
     names = [short(grouping.names[g]) for g in shown]
     mode = "lines+markers" if grouping.ordered else "markers"
     figure = make_subplots(specs=[[{"secondary_y": True}]])
-    rows = [("pairs' share of the norm", share.mean_g, share.error_g, PLUS, "solid", False)]
+    rows = [("pairs' share", share.mean_g, share.error_g, PLUS, "solid", False)]
     if true is not None:
-        rows.append(("images that show it", true.mean_g, true.error_g, TRUE, "dot", True))
+        rows.append(("images showing it", true.mean_g, true.error_g, TRUE, "dot", True))
     for name, mean_g, error_g, colour, dash, right in rows:
         figure.add_scatter(
             x=names,
@@ -99,14 +99,16 @@ def chart(found: Followed) -> go.Figure:
             hovertemplate="%{y:.2%} of %{customdata:,} images",
             secondary_y=right,
         )
-    figure.update_layout(legend={"orientation": "h", "y": 1.16, "x": 0}, hovermode="x unified")
+    figure.update_layout(legend={"orientation": "h", "y": -0.3, "x": 0}, hovermode="x unified")
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
     figure.update_yaxes(tickformat=".2~%", nticks=5, secondary_y=False)
-    figure.update_yaxes(tickformat=".0%", nticks=5, showgrid=False, rangemode="tozero", secondary_y=True)
+    figure.update_yaxes(
+        tickformat=".0%", nticks=5, tickmode="auto", showgrid=False, rangemode="tozero", secondary_y=True
+    )
     return figure
 
 
-def summary(followed: Mapping[str, Followed]) -> pd.DataFrame:
+def summary(followed: Mapping[str, FollowedText]) -> pd.DataFrame:
     """A row a concept."""
     return pd.DataFrame(
         [
@@ -126,7 +128,7 @@ def summary(followed: Mapping[str, Followed]) -> pd.DataFrame:
     )
 
 
-def by_group(followed: Mapping[str, Followed]) -> pd.DataFrame:
+def by_group(followed: Mapping[str, FollowedText]) -> pd.DataFrame:
     """A row a concept and group; errors are standard errors."""
     rows = []
     for concept, found in followed.items():
@@ -144,7 +146,7 @@ def by_group(followed: Mapping[str, Followed]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _left_out(found: Followed) -> str:
+def _left_out(found: FollowedText) -> str:
     without = f"no {plain(found.grouping.column, 60)}"
     if found.truth is not None and found.truth.missing:
         without += f" or no {plain(found.truth.column, 60)}"
@@ -152,6 +154,6 @@ def _left_out(found: Followed) -> str:
     return f"{count(found.left_out, 'image')} {verbs[0]} {without} in the manifest and {verbs[1]} left out."
 
 
-def _by_two(rows: list[tuple[str, Followed]]) -> list[list[tuple[int, str, Followed]]]:
+def _by_two(rows: list[tuple[str, FollowedText]]) -> list[list[tuple[int, str, FollowedText]]]:
     numbered = [(at, concept, found) for at, (concept, found) in enumerate(rows)]
     return [numbered[at : at + 2] for at in range(0, len(numbered), 2)]

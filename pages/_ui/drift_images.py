@@ -8,18 +8,19 @@ import pandas as pd
 import streamlit as st
 
 from core.store.drift import DriftTable
-from core.store.drift_answers import Followed
+from core.store.drift_answers import FollowedText
+from core.store.heads import short_label
 from pages._ui import grid, linked_table, links
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
 from pages._ui.words import count, plain
 
-ROW = 8
+ROW = 6
 ALONE = 24
 ROWS = 5
 
 
-def draw(opened: Opened, table: DriftTable, chosen: Chosen[Any], followed: Mapping[str, Followed]) -> None:
+def draw(opened: Opened, table: DriftTable, chosen: Chosen[Any], followed: Mapping[str, FollowedText]) -> None:
     """One concept's pairs and images."""
     concepts = list(followed)
     st.subheader("One concept", anchor=False)
@@ -43,10 +44,11 @@ def draw(opened: Opened, table: DriftTable, chosen: Chosen[Any], followed: Mappi
         _images(opened, table, chosen, found)
 
 
-def _pairs(found: Followed, concept: str) -> None:
+def _pairs(found: FollowedText, concept: str) -> None:
     st.markdown("**Its pairs**")
     rows = pd.DataFrame(
-        [[pair.address, pair.label, pair.cosine] for pair in found.scores.pairs], columns=["pair", "label", "cosine"]
+        [[pair.address, short_label(pair.label.split("; ")), pair.cosine] for pair in found.scores.pairs],
+        columns=["pair", "label", "cosine"],
     )
     linked_table.draw(
         rows,
@@ -63,7 +65,7 @@ def _pairs(found: Followed, concept: str) -> None:
     )
 
 
-def _images(opened: Opened, table: DriftTable, chosen: Chosen[Any], found: Followed) -> None:
+def _images(opened: Opened, table: DriftTable, chosen: Chosen[Any], found: FollowedText) -> None:
     there = [g for g in range(len(found.grouping.names)) if found.share.count_g[g]]
     names = {str(at): found.grouping.names[g] for at, g in enumerate(there)}
     by_name = {name: at for at, name in names.items()}

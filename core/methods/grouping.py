@@ -4,7 +4,7 @@ Text and truth values group as they are, whole numbers too where they are few; o
 each; dates by year, or by month where there is one year.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -106,6 +106,17 @@ def truth(column: str, values: pa.Array, value: str) -> Truth:
     )
 
 
+def guess(concept: str, values: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
+    """The column and value that a concept's own words name, of some columns' values in order of preference: one that is
+    the concept, or else the longest that the concept names. None without one."""
+    wanted = concept.casefold().strip()
+    for named in (lambda value: value.casefold() == wanted, lambda value: named_in(concept, value)):
+        for column, known in values.items():
+            if hits := [value for value in known if named(value)]:
+                return column, max(hits, key=len)
+    return None
+
+
 def named_in(concept: str, value: str) -> bool:
     """Whether a concept names a value, whole words: "a sepia photo" names "sepia"."""
     return bool(value.strip()) and f" {_words(value.casefold())} " in f" {_words(concept.casefold())} "
@@ -117,6 +128,12 @@ def as_text(values: pa.Array) -> Sequence[str | None]:
     if pa.types.is_boolean(values.type):
         values = pc.if_else(values, "true", "false")
     return [None if value is None else str(value) for value in values.to_pylist()]
+
+
+def says(kind: pa.DataType) -> bool:
+    """Whether a column of this type can say what an image shows by itself: text, and true or false."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(_is_text(kind) or pa.types.is_boolean(kind))
 
 
 def _plain(values: pa.Array) -> pa.Array:
