@@ -26,14 +26,11 @@ MOST_SAMPLES = 10_000
 
 
 @dataclass(frozen=True)
-class OverviewView:
-    """`sample` numbers the random pictures; the last three are of the attention sink."""
+class OverviewView(sink_panel.SinkView):
+    """`sample` numbers the random pictures."""
 
     measure: str = "share"
     sample: int = 0
-    sink_head: str = sink_panel.MEAN
-    sink_image: int = -1
-    registers: int = 5
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`python -m precompute {estimate,run,merge,verify,segment,characterise,demo}`: from a folder of images to a bundle."""
+"""`python -m precompute {estimate,run,merge,verify,segment,characterise,drift,demo}`: from images to a bundle."""
 
 import argparse
 import sys
@@ -130,6 +130,13 @@ def _characterise(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _drift(arguments: argparse.Namespace) -> int:
+    from precompute.drift import drift
+
+    drift(arguments)
+    return 0
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from core.models.load import demo_models
 
@@ -174,5 +181,6 @@ COMMANDS = {
     "verify": _verify,
     "segment": _segment,
     "characterise": _characterise,
+    "drift": _drift,
     "demo": _demo,
 }

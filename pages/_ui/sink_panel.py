@@ -1,5 +1,6 @@
 """The attention sink of a ResNet's pool: where the class token looks whatever there is, and which neurons make it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,18 @@ _LISTED = 12
 _CANDIDATES = 12  # images to choose from
 
 
+@dataclass(frozen=True)
+class SinkView:
+    """What a page's view needs for the panel: whose attention, the image looked at (-1: the first offered), and how
+    many register neurons are set to zero in it."""
+
+    sink_head: str = MEAN
+    sink_image: int = -1
+    registers: int = 5
+
+
 def draw(opened: Opened, chosen: Chosen[Any]) -> Sink | None:
-    """The section, for a bundle that has it; returns what it shows. The view needs the fields `sink_head`,
-    `sink_image` and `registers`."""
+    """The section, for a bundle that has it; returns what it shows. The page's view is a SinkView."""
     sink = opened.store.sink
     if sink is None:
         return None
