@@ -17,10 +17,10 @@ import torch
 from tqdm import tqdm
 
 from core.bundle.read import Bundle, open_bundle
+from core.columns import as_text, groups, guess, says, truth
 from core.errors import BundleMissing, InputError, StorageError
 from core.images import DecodePolicy
-from core.methods.drift import Followed, choose_pairs, follow, written_share
-from core.methods.grouping import Truth, as_text, groups, guess, says, truth
+from core.methods.drift import Followed, Truth, choose_pairs, follow, written_share
 from core.methods.neuron_head import NeuronHead
 from core.methods.neuron_lens import neuron_lens
 from core.models.load import LoadedModel

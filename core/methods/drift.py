@@ -14,13 +14,54 @@ Letters: b image, j chosen pair, p any pair, o joint space, g group, w text. Num
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from core.methods.grouping import Grouping, Truth
-
 PAIRS = 5
 """Pairs chosen for a text, as the paper has it."""
+
+
+Kind = Literal["names", "numbers", "bins", "dates"]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """`code_i` the group of each image, -1 where the column has no value; `names` of the groups, in order; `kind` what
+    they are of: "numbers", "bins" and "dates" have an order that means something."""
+
+    column: str
+    kind: Kind
+    names: tuple[str, ...]
+    code_i: np.ndarray
+
+    @property
+    def ordered(self) -> bool:
+        return self.kind != "names"
+
+    @property
+    def missing(self) -> int:
+        """Images without a value."""
+        return int((self.code_i < 0).sum())
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true of each image: `true_i` 1 or 0, NaN where the column has no value. `contains`: no value of the
+    column is equal to `value`, so those that contain its words count."""
+
+    column: str
+    value: str
+    contains: bool
+    true_i: np.ndarray
+
+    @property
+    def missing(self) -> int:
+        """Images without a value."""
+        return int(np.isnan(self.true_i).sum())
+
+    def __str__(self) -> str:
+        return f"{self.column} {'contains' if self.contains else 'is'} {self.value}"
 
 
 @dataclass(frozen=True)

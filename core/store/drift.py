@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from core.bundle.read import Bundle
+from core.columns import as_text, groups, guess, says, truth
 from core.errors import InputError
 from core.ids import Neuron, Pair, parse
 from core.methods import drift as method
-from core.methods.grouping import Grouping, Truth, as_text, groups, guess, says, truth
+from core.methods.drift import Grouping, Truth
 from core.store import answers as a
 from core.store.drift_answers import DriftPair, DriftScores, FollowedText
 from core.store.images import ImageTable

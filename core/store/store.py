@@ -120,7 +120,8 @@ class Store:
     @cached_property
     def sink(self) -> Sink | None:
         """The attention sink of a ResNet's pool, where it was measured."""
-        return read_sink(self.bundle) if self.bundle.has("sink_attention") else None
+        pool = self.bundle.facts["model"]["tower"] == "resnet"
+        return read_sink(self.bundle) if pool and self.bundle.has("sink_attention") else None
 
     # --- one head -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from core.errors import InputError
-from core.methods.grouping import Truth
+from core.methods.drift import Truth
 from core.store.drift import DriftTable
 from core.store.drift_answers import FollowedText
 from pages._ui import image_sections, resources, states
