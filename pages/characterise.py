@@ -50,7 +50,7 @@ def missing(opened: Opened) -> None:
     facts = opened.store.facts()
     if opened.store.neurons is None:
         title = "This bundle has no neurons"
-        advice = "It was made without them, or its model has no MLP layers. A bundle of a vision transformer has them:"
+        advice = "It was made without them. A bundle has them unless it is told otherwise:"
     elif not facts.zero_shot:
         title = "The images of this bundle have no classes"
         advice = "So there is no accuracy to compare. Make a bundle of a folder with a subfolder for each class:"

@@ -50,7 +50,7 @@ def main() -> None:
     opened = resources.current()
     names, table = opened.store.class_names(), opened.store.neurons
     if table is None or len(names) < 2:
-        lacks = "no MLP neurons" if table is None else "fewer than two classes"
+        lacks = "no neurons" if table is None else "fewer than two classes"
         states.empty(f"This bundle has {lacks}", "Cues lead from one class to another, by the neurons of a ViT. With:")
         st.code(MAKE, language="bash")
         return

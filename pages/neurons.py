@@ -29,7 +29,7 @@ def main() -> None:
     table = opened.store.neurons
     if table is None:
         st.title("Neurons")
-        neurons_none.draw(opened)
+        neurons_none.draw()
         return
     chosen = neurons_view.read(opened.store, table)
     rows = neurons_table.matching(table.columns(), chosen.view)

@@ -45,13 +45,15 @@ class Unfinished:
 
 
 class Neurons:
-    """The neurons of `layers` (their numbers in the model, as in the source) over the measured images with a class.
+    """The neurons of `layers` (their numbers in the model, as in the source: [None] in a ResNet, which has the rows of
+    all layers together alone) over the measured images with a class.
 
     `labelled` is None where no such image is.
     """
 
-    def __init__(self, source: Source, layers: Sequence[int]) -> None:
-        self.source, self.layers = source, tuple(layers)
+    def __init__(self, source: Source, layers: Sequence[int | None]) -> None:
+        self.source = source
+        self.layers = tuple(_ONLY if layer is None else layer for layer in layers)
         ids = np.asarray(source.array("neuron_image_ids"))
         position = {name: at for at, name in enumerate(source.table("classes")["class"].to_pylist())}
         names = source.table("images")["class"].take(ids).to_pylist()
@@ -85,7 +87,7 @@ class Neurons:
     def without_texts(self, seen: Seen = lambda n: None) -> list[Accuracy]:
         """Base accuracy, ablations, first components."""
         assert self.labelled is not None
-        return characterise(self.labelled, ((layer, effects) for layer, effects in self._by_layer(seen)))
+        return _once(characterise(self.labelled, ((layer, effects) for layer, effects in self._by_layer(seen))))
 
     def with_texts(
         self, atoms_wo: Tensor, index_nm: Tensor, counts: Sequence[int], pool: str, seen: Seen = lambda n: None
@@ -94,12 +96,20 @@ class Neurons:
         assert self.labelled is not None
         parts = index_nm.chunk(len(self.layers))
         layers = ((*pair, part) for pair, part in zip(self._by_layer(seen), parts, strict=True))
-        return characterise_texts(self.labelled, layers, atoms_wo, counts, pool)
+        return _once(characterise_texts(self.labelled, layers, atoms_wo, counts, pool))
 
     def _by_layer(self, seen: Seen) -> Iterator[tuple[int, Effects]]:
         for at, layer in enumerate(self.layers):
             yield layer, self.effects(at)
             seen(1)
+
+
+_ONLY = -1  # the one layer of a ResNet
+
+
+def _once(rows: Sequence[Accuracy]) -> list[Accuracy]:
+    """Without the rows of a layer that is all there is."""
+    return [row for row in rows if row.layer != _ONLY]
 
 
 def doublings(most: int) -> list[int]:
@@ -108,7 +118,7 @@ def doublings(most: int) -> list[int]:
 
 
 def write_characterisation(
-    source: Source, writer: BundleWriter, pool: str, layers: Sequence[int], seen: Seen = lambda n: None
+    source: Source, writer: BundleWriter, pool: str, layers: Sequence[int | None], seen: Seen = lambda n: None
 ) -> None:
     """The table of a bundle that is being made, by its own pool and the texts just found; none where no measured image
     has a class. `seen` is told of every layer done."""

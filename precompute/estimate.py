@@ -16,7 +16,7 @@ from core.errors import StorageError
 from core.methods.first_order import FirstOrder
 from core.models.load import LoadedModel
 from core.text.pools import load_pool
-from precompute.config import Resources
+from precompute.config import QUANTILES, Resources
 from precompute.finish import class_prompts
 from precompute.manifest import Manifest
 from precompute.neurons import lenses
@@ -72,6 +72,10 @@ def neuron_bytes(plan: Plan, model: LoadedModel) -> tuple[int, int]:
     # a neuron: direction and its index, two numbers a carrier, texts, six lists of images, quantiles, token means
     a_neuron = 6 * tower.out_dim + 8 * max(carriers) + 12 * settings.neuron_texts + 72 * settings.top_images + 200
     a_neuron += 4 * (1 + math.prod(tower.grid))
+    if plan.pairs:
+        # a pair (those of heads that are not later keep their place): direction and its index, numbers, images
+        a_pair = 6 * min(tower.head_width, tower.out_dim) + 4 * (6 + len(QUANTILES)) + 16 * settings.top_images + 320
+        a_neuron += max(carriers) * a_pair
     kept = measured * (2 * width * sum(carriers) + 12 * neurons)
     return int(measured * an_image + neurons * a_neuron), kept
 

@@ -30,7 +30,7 @@ from precompute.config import ModelChoice, Resources
 from precompute.finish import write_classes, write_indexes, write_manifest, write_parts
 from precompute.label import label_heads
 from precompute.merge import merge_partials
-from precompute.neuron_finish import describe_neurons, write_neurons
+from precompute.neuron_finish import describe_neurons, neuron_labels, write_neurons
 from precompute.pair_scores_kept import keep_pair_scores
 from precompute.pairs import describe_pairs, write_pairs
 from precompute.plan import Plan, check_inputs, load_plan
@@ -127,7 +127,7 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
             zero_shot = write_classes(plan, writer, model, resources.cache, _steps(seen))
         if zero_shot is not None and plan.neuron_layers:
             with _bar(len(plan.neuron_layers), "character", "layer", resources) as seen:
-                write_characterisation(Unfinished(plan.folder), writer, pool.name, plan.neuron_layers, seen)
+                write_characterisation(Unfinished(plan.folder), writer, pool.name, neuron_labels(plan), seen)
         write_manifest(plan, writer, model, pool, statistics, zero_shot, neuron_axes, sink)
     clean_up(plan)  # only now: until bundle.json stands, everything can be made again
     return plan.folder

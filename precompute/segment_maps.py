@@ -56,8 +56,7 @@ def usable(asked: Sequence[str], bundle: Bundle, classes: int) -> tuple[tuple[st
     if resnet:
         reasons["rollout"] = "a ResNet attends once, in its pool: there is nothing to roll out"
     if not bundle.has("neuron_direction"):
-        told = "a ResNet has no MLP neurons" if resnet else "this bundle has no neurons"
-        reasons |= dict.fromkeys(NEURON_METHODS, told)
+        reasons |= dict.fromkeys(NEURON_METHODS, "this bundle has no neurons")
     able = tuple(method for method in asked if method not in reasons)
     unable = tuple(Unable(method, reasons[method]) for method in asked if method in reasons)
     if not able:
@@ -75,7 +74,7 @@ class Maps:
         self.lens = FirstOrder(model.tower, layers, Convention(bundle.facts["layernorm"]))
         self.neuron_layers: tuple[int, ...] = ()
         if set(NEURON_METHODS) & set(methods):
-            self.neuron_layers = tuple(bundle.axes["neuron_layer"].labels or ())
+            self.neuron_layers = tuple(layer or 0 for layer in bundle.axes["neuron_layer"].labels or ())
             direction_lno = torch.from_numpy(np.array(bundle.array("neuron_direction"), np.float32))
             self.direction_no = direction_lno.flatten(0, 1).to(model.device)
 

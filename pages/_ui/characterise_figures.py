@@ -32,7 +32,7 @@ def layers_of(rows: Sequence[Characterised]) -> list[str]:
 
 
 def layer_name(layer: str | int | None) -> str:
-    return "all layers together" if layer in (None, "all") else f"layer {layer}"
+    return "all together" if layer in (None, "all") else f"layer {layer}"
 
 
 def table(rows: Sequence[Characterised]) -> pd.DataFrame:

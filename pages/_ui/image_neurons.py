@@ -30,7 +30,7 @@ TOLD = {
 def neurons(opened: resources.Opened, shown: Shown | None, chosen: Chosen[Any], prompts: tuple[str, ...]) -> Any:
     """The section; returns what it drew."""
     if opened.store.neurons is None or shown is None:
-        neurons_none.draw(opened)
+        neurons_none.draw()
         return None
     live = resources.neuron_explainer(opened)
     st.segmented_control(

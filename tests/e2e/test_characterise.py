@@ -135,12 +135,11 @@ def test_totals_do_not_depend_on_how_they_are_divided(
         np.testing.assert_allclose(few, all_at_once, atol=2.0**-10 * np.abs(all_at_once).max())
 
 
-def test_what_cannot_be_characterised_gets_a_sentence(
-    world: World, bundle: Bundle, resnet_bundle: Path, tmp_path: Path
-) -> None:
+def test_what_cannot_be_characterised_gets_a_sentence(world: World, bundle: Bundle, tmp_path: Path) -> None:
     words = ["characterise", str(bundle.folder), "--quiet"]
     refused(["characterise", str(tmp_path), "--quiet"], "This makes a bundle")
-    refused(["characterise", str(resnet_bundle), "--quiet"], "has no neurons")
+    bare = call(world.run(tmp_path / "bare", "--neuron-layers", "none")).bundle
+    refused(["characterise", str(bare), "--quiet"], "has no neurons")
     alone = call(world.run(tmp_path, images=world.images / CLASSES[0])).bundle
     assert not open_bundle(alone).has("characterisation") and verify(alone).ok
     refused(["characterise", str(alone), "--quiet"], "have no classes")

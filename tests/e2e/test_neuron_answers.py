@@ -48,8 +48,13 @@ def table(arrays: Arrays) -> NeuronTable:
     return arrays.table
 
 
-def test_there_are_none_in_a_resnet(resnet_bundle: Path) -> None:
-    assert Store(open_bundle(resnet_bundle)).neurons is None
+def test_those_of_a_resnet_have_no_layer(resnet_bundle: Path) -> None:
+    table = Store(open_bundle(resnet_bundle)).neurons
+    assert table is not None and table.layers == (None,) and table.address(3) == "N3" and table.at("N3") == (0, 3)
+    assert table.lists == ("+", "-", "norm", "activation max", "activation mean")
+    assert table.carriers("N3")[0].address.startswith("H") and table.through("H1")
+    with pytest.raises(AddressError, match="not among this bundle's neurons"):
+        table.at("L0.N3")
 
 
 def test_columns_and_summaries(arrays: Arrays, table: NeuronTable) -> None:

@@ -153,12 +153,6 @@ def test_a_bad_link_gets_a_sentence(visit: Visit, bad: dict[str, str]) -> None:
     assert not set(bad) & set(app.query_params) and [each.value for each in app.title] == ["Neurons"]
 
 
-def test_a_resnet_has_none_and_the_page_says_why(resnet_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(resources.BUNDLES_VARIABLE, str(resnet_bundle.parent))
-    app = Visit(resources.open_named(resnet_bundle.name)).open()
-    assert "A ResNet has no neurons" in said(app) and "precompute run" in app.code[0].value
-
-
 def test_a_bundle_made_without_neurons_says_so(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = call(world.run(tmp_path, "--neuron-layers", "none")).bundle
     monkeypatch.setenv(resources.BUNDLES_VARIABLE, str(bundle.parent))

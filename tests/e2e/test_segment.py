@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import streamlit as st
+import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.bundle.read import open_bundle
+from core.ids import parse
 from core.methods.segmentation_scores import IGNORE, SegmentationCounts, rate
 from core.text.classes import load_templates
 from pages._ui import resources
@@ -27,6 +29,7 @@ from tests.e2e.world import CLASSES, World, call, refused
 from tests.reference.plain_heatmap import plain_heatmap
 from tests.reference.plain_maps import plain_attentions, plain_grad_cam, plain_stretch
 from tests.reference.plain_neurons import plain_neurons
+from tests.reference.plain_pool import plain_pool
 from tests.reference.plain_run import load_plain
 from tests.reference.plain_segmentation import plain_neuron_map, plain_resize, plain_rollout
 
@@ -34,6 +37,7 @@ FILES = ("blue_sea/00.jpg", "blue_sea/01.png", "red_brick/00.jpg", "stripes/02.w
 TOP = 7
 # of pixels at a cut that float32 may put on the other side; a tiny model's maps are smooth
 SCORE = 2e-3
+RANKED = 1.5e-2  # where a ReLU left zeros, float32 alone ranks the pixels between them
 STRETCHED = 2e-4  # maps of [0, 1]: float32 of a difference of small numbers
 
 
@@ -103,6 +107,11 @@ def class_texts(case: Case) -> np.ndarray:
     return np.array(out)
 
 
+def plain_activations(visual: torch.nn.Module, pixels: torch.Tensor) -> np.ndarray:
+    """(b, t, n) of a ResNet's last map, the mean first."""
+    return (plain_pool(visual, pixels).z_btd - visual.attnpool.positional_embedding).double().numpy()
+
+
 def plainly(world: World, kind: str, bundle_folder: Path) -> Plain:
     files = [world.images / name for name in FILES]
     bundle, case = open_bundle(bundle_folder), Case(world.model(kind), kind, files)
@@ -116,7 +125,9 @@ def plainly(world: World, kind: str, bundle_folder: Path) -> Plain:
     if vit:
         layers = bundle.axes["neuron_layer"].labels
         active = np.concatenate([plain_neurons(world.model(kind), files, layer).p_itn for layer in layers], axis=2)
-        directions_no = np.concatenate(list(np.asarray(bundle.array("neuron_direction"), float)))
+    else:
+        active = np.concatenate([plain_activations(clip.visual, each) for each in pixels])
+    directions_no = np.concatenate(list(np.asarray(bundle.array("neuron_direction"), float)))
     for i, name in enumerate(FILES):
         text_o, made = texts_co[CLASSES.index(name.split("/")[0])], {}
         tokens_ltho = case.tokens_ltho(i)[analysed]
@@ -127,11 +138,11 @@ def plainly(world: World, kind: str, bundle_folder: Path) -> Plain:
             attn_lhts = plain_attentions(clip.visual, pixels[i])
             made["attention"] = attn_lhts[-1, :, 0, 1:].mean(0).reshape(grid_yx)
             made["rollout"] = plain_rollout(attn_lhts, grid_yx)
-            less_o = text_o - texts_co.mean(0)
-            made["neurons"] = plain_neuron_map(active[i], directions_no, text_o, TOP, grid_yx)
-            made["neurons-average"] = plain_neuron_map(active[i], directions_no, less_o, TOP, grid_yx)
-            signs_n = np.sign(directions_no @ text_o)
-            made["neurons-signed"] = plain_neuron_map(active[i] * signs_n, directions_no, text_o, TOP, grid_yx)
+        less_o = text_o - texts_co.mean(0)
+        made["neurons"] = plain_neuron_map(active[i], directions_no, text_o, TOP, grid_yx)
+        made["neurons-average"] = plain_neuron_map(active[i], directions_no, less_o, TOP, grid_yx)
+        signs_n = np.sign(directions_no @ text_o)
+        made["neurons-signed"] = plain_neuron_map(active[i] * signs_n, directions_no, text_o, TOP, grid_yx)
         for method, map_yx in made.items():
             maps[method].append(plain_stretch(plain_resize(map_yx, (side, side))))
     return Plain(maps, side)
@@ -161,11 +172,12 @@ def test_the_table_is_that_of_plain_maps(
             expected = plain.counts(method, truths)
             assert row["pixel_accuracy"] == pytest.approx(expected.pixel_accuracy, abs=SCORE), method
             assert row["mean_iou"] == pytest.approx(expected.mean_iou, abs=SCORE), method
-            assert row["mean_precision"] == pytest.approx(expected.mean_precision, abs=SCORE), method
+            assert row["mean_precision"] == pytest.approx(
+                expected.mean_precision, abs=RANKED if kind == "resnet" and "neurons" in method else SCORE
+            ), method
             assert f"{method:<16}{row['pixel_accuracy']:>16.2%}" in done.out
     if kind == "resnet":
         assert "rollout is left out: a ResNet attends once" in done.err
-        assert "neurons is left out: a ResNet has no MLP neurons" in done.err
 
 
 def test_fewer_images_in_larger_batches_and_from_a_table(masked: Masked, vit_bundle: Path, tmp_path: Path) -> None:
@@ -271,19 +283,17 @@ def test_the_section_by_heads(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> 
         check_mask(app, unit_yx, unit_yx.mean(), downloaded)
         assert f"cut at its mean, {unit_yx.mean():.2f}" in said(app)
         assert ("classes' average" in said(app)) == averaged
-    if visit.case.kind == "resnet":
-        assert "this bundle has no neurons" in said(app)
-        app = visit.open("segment", text=SEA, segment="neurons")  # a link from elsewhere
-        assert "What the heads add" in said(app)
 
 
 def test_the_section_by_neurons(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    if visit.case.kind == "resnet":
-        return
     downloaded = captured(monkeypatch)
     layers, grid_yx = visit.bundle.axes["neuron_layer"].labels, tuple(visit.case.model.tower.grid)
-    runs = [plain_neurons(visit.case.folder, visit.case.files, layer) for layer in layers]
-    active = np.concatenate([run.p_itn[0] for run in runs], axis=1)
+    if visit.case.kind == "vit":
+        runs = [plain_neurons(visit.case.folder, visit.case.files, layer) for layer in layers]
+        active = np.concatenate([run.p_itn[0] for run in runs], axis=1)
+    else:
+        clip, preprocess, _ = load_plain(visit.case.folder)
+        active = plain_activations(clip.visual, preprocess(visit.case.images[0])[None])[0]
     directions_no = np.concatenate(list(np.asarray(visit.bundle.array("neuron_direction"), float)))
     side = visit.case.explainer.read(visit.case.images[0]).view_yx3.shape[0]
     average_o = visit.bundle.array("class_embeddings").astype(float).mean(0)
@@ -300,8 +310,8 @@ def test_the_section_by_neurons(visit: Visit, monkeypatch: pytest.MonkeyPatch) -
         rows = json.loads(named[0].json)["rows"]
         values = sorted(map(abs, directions_no @ text_o), reverse=True)[:10]
         np.testing.assert_allclose([abs(row["values"][2]) for row in rows], values, rtol=0, atol=1e-5)
-        layer, neuron = rows[0]["values"][0].split(".N")
-        row = layers.index(int(layer[1:])) * visit.opened.store.neurons.neurons + int(neuron)
+        unit = parse(rows[0]["values"][0])
+        row = layers.index(unit.layer) * visit.opened.store.neurons.neurons + unit.neuron
         assert directions_no[row] @ text_o == pytest.approx(rows[0]["values"][2], abs=1e-5)
         assert f"neuron={rows[0]['values'][0]}" in rows[0]["href"]
         for name, value in told.items():  # the address stays the permalink of what is shown

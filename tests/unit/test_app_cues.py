@@ -167,7 +167,7 @@ def test_what_leads_nowhere_is_said(ready: Model, query: dict[str, str], sentenc
     assert [sentence in warning.value.replace("\\", "") for warning in app.warning] == [True] and not app.dataframe
 
 
-@pytest.mark.parametrize(("lacking", "said"), [("neuron_direction", "no MLP neurons"), ("classes", "fewer than two")])
+@pytest.mark.parametrize(("lacking", "said"), [("neuron_direction", "no neurons"), ("classes", "fewer than two")])
 def test_a_bundle_that_lacks_something_tells_what_to_run(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, lacking: str, said: str
 ) -> None:
