@@ -110,7 +110,7 @@ def _fill_layer(
             "score": fit.score_nm,
             "share": _share(lens, part, s_nim - mean_nm[:, None]),
             "inertia": inertia(unit_io, largest_images(uncentred_norms(s_nim, size_nm), INERTIA_IMAGES)),
-            **_ordered(x_nim, measured.image_ids, maps.by_name["top_ids"].shape[-1]),
+            **ordered(x_nim, measured.image_ids, maps.by_name["top_ids"].shape[-1]),
         }
         for name, value in values.items():
             maps.by_name[name][i, part, here] = value
@@ -145,7 +145,7 @@ def _sampled_ranks(images: int) -> np.ndarray:
     return rank_es
 
 
-def _ordered(x_nim: np.ndarray, image_ids: np.ndarray, ranks: int) -> dict[str, np.ndarray]:
+def ordered(x_nim: np.ndarray, image_ids: np.ndarray, ranks: int) -> dict[str, np.ndarray]:
     """Both ends, quantiles and samples of the intervals of x, from one sorting of every pair's images.
 
     Of equal coefficients the smaller id comes first at the + end, and last at the - end.
