@@ -52,13 +52,15 @@ def truth(column: str, values: pa.Array, value: str) -> Truth:
     values = _plain(values)
     if not (_is_text(values.type) or pa.types.is_boolean(values.type) or _is_number(values.type)):
         raise InputError(f"The column {column[:60]!r} holds {values.type}, which says nothing of a concept.")
-    given = [None if text is None else text.casefold() for text in as_text(values)]
+    encoded = pc.dictionary_encode(pa.array(as_text(values), pa.string()))  # each value is looked at once
+    given = [text.casefold() for text in encoded.dictionary.to_pylist()]
+    code_i = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     wanted = " ".join(value.casefold().split())
     for contains in (False, True):
         is_so = (lambda text: f" {wanted} " in f" {_words(text)} ") if contains else (lambda text: text == wanted)
-        true_i = np.array([np.nan if text is None else float(is_so(text)) for text in given])
-        if (true_i == 1).any():
-            return Truth(column, value, contains, true_i)
+        true_v = np.array([*(float(is_so(text)) for text in given), np.nan])  # the last is that of no value
+        if (true_v == 1).any():
+            return Truth(column, value, contains, true_v[code_i])
     raise InputError(
         f"No measured image has {value[:60]!r} in the column {column[:60]!r}, nor a text that contains it. Choose "
         "one of the column's values."
