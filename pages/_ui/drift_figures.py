@@ -101,6 +101,7 @@ def chart(found: FollowedText) -> go.Figure:
         )
     figure.update_layout(legend={"orientation": "h", "y": -0.3, "x": 0}, hovermode="x unified")
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
+    figure.update_yaxes(domain=[0, 0.92])  # the camera button stays clear of the right-hand scale
     figure.update_yaxes(tickformat=".2~%", nticks=5, secondary_y=False)
     figure.update_yaxes(
         tickformat=".0%", nticks=5, tickmode="auto", showgrid=False, rangemode="tozero", secondary_y=True
