@@ -13,7 +13,7 @@ from demo.captions import FACTORS, Claim, sample_caption
 from demo.vocabulary import CATEGORIES, CATEGORY_OF, OBJECT_NAMES, PLACES, STYLES
 from demo.world import Scene, render, sample_scene
 
-TRAIN, HELD_OUT, SHIPPED = 0, 1, 2  # splits never share a random stream
+TRAIN, HELD_OUT, SHIPPED, SCENES = range(4)  # splits never share a random stream
 EASY = 40_000
 EASY_SIZE = (0.7, 0.95)
 SIDES = (128, 144, 160)  # of the shipped images, in pixels

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.store import Characterised
 from pages._ui import characterise_figures as drawn
-from pages._ui import characterise_pools, figures, resources, selection, states
+from pages._ui import characterise_pools, characterise_sparsity, figures, resources, selection, states
 from pages._ui.resources import Opened
 from pages._ui.words import count
 
@@ -39,10 +39,11 @@ def main() -> None:
     ablated(rows)
     components(rows)
     texts(opened, rows, layers, chosen)
+    characterise_sparsity.draw(opened, chosen.view.layer)
     st.subheader("All numbers")
     figures.table(drawn.table(rows), "characterise", columns=drawn.COLUMNS)
-    figures.page_data(lambda: {"view": chosen.view, "rows": rows, "added": characterise_pools.kept(opened)},
-                      "characterise")  # fmt: skip
+    added, sparsity = characterise_pools.kept(opened), opened.store.sparsity()
+    figures.page_data(lambda: {"view": chosen.view, "rows": rows, "added": added, "sparsity": sparsity}, "characterise")
 
 
 def missing(opened: Opened) -> None:

@@ -13,6 +13,7 @@ from pages._ui import (
     image_prompts,
     image_sections,
     image_segment,
+    image_semantic,
     image_source,
     image_view,
     resources,
@@ -75,6 +76,8 @@ def main() -> None:
                 answer = image_neurons.neurons(opened, shown, chosen, prompts)
             elif view.tab == "segment" and shown is not None:
                 answer = image_segment.segment(shown, chosen, prompts)
+            elif view.tab == "semantic" and shown is not None:
+                answer = image_semantic.semantic(shown, chosen, prompts)
             elif shown is not None:
                 answer = getattr(image_sections, view.tab)(shown, chosen, prompts)
             else:

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 
 from core.errors import InputError
+from core.methods.drift import PAIRS
 from core.methods.layernorm import Convention
 from core.methods.segmentation import THRESHOLD, TOP_NEURONS
 from core.models.load import DEVICES, PRECISIONS
+from precompute import semantic_arguments
 from precompute.config import ModelChoice, Resources, Settings
 from precompute.segment_maps import METHODS
 
@@ -77,7 +79,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentParser:
     """The parser; each command's function is found by its name, under `command`."""
     parser = argparse.ArgumentParser(prog="python -m precompute", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="{estimate,run,merge,verify,segment,characterise,demo}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     for name, text in (
         ("estimate", "say what a run will need: images, disk, memory, time"),
@@ -106,7 +108,11 @@ def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentPa
     verify.add_argument("--quiet", action="store_true", help="no progress bar")
 
     _add_segment(commands, commands_by_name["segment"])
+    semantic_arguments.add(commands, commands_by_name["semantic"], _Help, _add_resources)
     _add_characterise(commands, commands_by_name["characterise"])
+    _add_sparsity(commands, commands_by_name["sparsity"])
+
+    _add_drift(commands, commands_by_name["drift"])
 
     demo = commands.add_parser("demo", help="make the demo world's bundles")
     demo.set_defaults(command=commands_by_name["demo"])
@@ -164,6 +170,49 @@ def _add_characterise(commands: "argparse._SubParsersAction[argparse.ArgumentPar
     parser.add_argument("--device", default="auto", choices=DEVICES)
     parser.add_argument("--torch-threads", type=_positive, help="default: all cores")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_sparsity(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", command: Command) -> None:
+    text = "zero-shot accuracy with few pairs, neurons or heads, or with each rebuilt from components or texts"
+    parser = commands.add_parser("sparsity", help=text, description=text, formatter_class=_Help)
+    parser.set_defaults(command=command)
+    parser.add_argument("bundle", type=Path, help="a finished bundle with classes and neurons")
+    parser.add_argument("--images", type=Path, required=True, help="images with the bundle's classes, as for run")
+    parser.add_argument("--limit", type=_positive, default=2_000, help="most images, spread evenly")
+    parser.add_argument("--keep", type=_percents, default="100,50,20,10,5,2,1", help="percentages of units to keep")
+    parser.add_argument("--components", type=_counts, default="1,2,4,8", help="principal components of a neuron")
+    parser.add_argument(
+        "--texts", type=_texts, default="1,2,4,8,16", help="texts of the bundle's pool a pair and neuron, or none"
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a file too")
+    parser.add_argument("--batch", type=_positive, default=32, help="images a forward pass")
+    parser.add_argument("--model", help="where the model of the bundle is, if its folder was moved")
+    parser.add_argument("--pretrained", help="where its weights file is, if it was made from one")
+    parser.add_argument("--device", default="auto", choices=DEVICES)
+    parser.add_argument("--torch-threads", type=_positive, help="default: all cores")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_drift(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", command: Command) -> None:
+    text = "follow concepts over groups of images: what their pairs write, against what a column says"
+    parser = commands.add_parser("drift", help=text, description=text, formatter_class=_Help)
+    parser.set_defaults(command=command)
+    parser.add_argument("bundle", type=Path, help="a finished bundle with neuron-head pairs")
+    parser.add_argument("--images", type=Path, required=True, help="images with a manifest, these or newer ones")
+    parser.add_argument(
+        "--concepts", type=Path, required=True,
+        help="file of one concept a line; `concept<TAB>COLUMN=VALUE` says what it is compared with (default: the "
+        "column one of whose values it names)",
+    )  # fmt: skip
+    parser.add_argument("--by", required=True, metavar="COLUMN", help="column of the manifest that groups the images")
+    parser.add_argument("--pairs", type=_positive, default=PAIRS, help="pairs of a concept, of all the bundle has")
+    parser.add_argument("--centred", action="store_true", help="choose them by the text less the mean of the pool")
+    parser.add_argument("--batch", type=_positive, default=32, help="images a forward pass")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write every concept and group to a file too")
+    parser.add_argument("--model", help="where the model of the bundle is, if its folder was moved")
+    parser.add_argument("--pretrained", help="where its weights file is, if it was made from one")
+    parser.add_argument("--device", default="auto", choices=DEVICES)
+    _add_resources(parser)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -245,6 +294,20 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _counts(text: str) -> tuple[int, ...]:
     return tuple(sorted({_positive(word.strip()) for word in text.split(",")}))
+
+
+def _texts(text: str) -> tuple[int, ...]:
+    return () if text.strip() == "none" else _counts(text)
+
+
+def _percents(text: str) -> tuple[float, ...]:
+    try:
+        found = {float(word) for word in text.split(",")}
+    except ValueError:
+        found = set()
+    if not found or not all(0 < percent <= 100 for percent in found):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of percentages above 0, such as 100,50,20,10")
+    return tuple(sorted(found, reverse=True))
 
 
 def _neuron_layers(text: str) -> tuple[int, ...]:

@@ -44,6 +44,13 @@ class Unfinished:
         return pq.read_table(self.folder / schema.TABLE[name].path)
 
 
+def labels(source: Source) -> np.ndarray:
+    """(i,) class numbers of the measured images, -1 where an image has none."""
+    position = {name: at for at, name in enumerate(source.table("classes")["class"].to_pylist())}
+    names = source.table("images")["class"].take(np.asarray(source.array("neuron_image_ids"))).to_pylist()
+    return np.array([position.get(name, -1) for name in names], np.int64)
+
+
 class Neurons:
     """The neurons of `layers` (their numbers in the model, as in the source: [None] in a ResNet, which has the rows of
     all layers together alone) over the measured images with a class.
@@ -54,10 +61,7 @@ class Neurons:
     def __init__(self, source: Source, layers: Sequence[int | None]) -> None:
         self.source = source
         self.layers = tuple(_ONLY if layer is None else layer for layer in layers)
-        ids = np.asarray(source.array("neuron_image_ids"))
-        position = {name: at for at, name in enumerate(source.table("classes")["class"].to_pylist())}
-        names = source.table("images")["class"].take(ids).to_pylist()
-        label_i = np.array([position.get(name, -1) for name in names], np.int64)
+        ids, label_i = np.asarray(source.array("neuron_image_ids")), labels(source)
         self._rows = np.flatnonzero(label_i >= 0)
         unit_io = np.asarray(source.array("representations")[ids[self._rows]], np.float32)
         classes_co = np.asarray(source.array("class_embeddings"))

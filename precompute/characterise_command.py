@@ -30,7 +30,7 @@ def characterise_bundle(arguments: argparse.Namespace) -> list[Accuracy]:
     """Compute, print, and write as CSV where asked; returns the rows. The bundle itself is never changed."""
     resources(arguments)
     bundle = open_bundle(arguments.bundle)
-    _check_target(arguments.csv, bundle)
+    check_target(arguments.csv, bundle)
     pools = {name: None if name == OWN else load_pool(name) for name in arguments.pools}
     names = [bundle.facts["pool"]["name"] if pool is None else pool.name for pool in pools.values()]
     if len(set(names)) < len(names):
@@ -89,7 +89,7 @@ def write_csv(path: Path, rows: Sequence[Accuracy]) -> None:
             writer.writerow(["" if value is None else value for value in told])
 
 
-def _check_target(path: Path | None, bundle: Bundle) -> None:
+def check_target(path: Path | None, bundle: Bundle) -> None:
     """Say before the work what would fail after it."""
     if path is None:
         return

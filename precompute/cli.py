@@ -1,4 +1,4 @@
-"""`python -m precompute {estimate,run,merge,verify,segment,characterise,demo}`: from a folder of images to a bundle."""
+"""`python -m precompute COMMAND`: from a folder of images to a bundle, and questions to a finished one."""
 
 import argparse
 import sys
@@ -123,10 +123,30 @@ def _segment(arguments: argparse.Namespace) -> int:
     return segment(arguments)
 
 
+def _semantic(arguments: argparse.Namespace) -> int:
+    from precompute.semantic import semantic
+
+    return semantic(arguments)
+
+
 def _characterise(arguments: argparse.Namespace) -> int:
     from precompute.characterise_command import characterise_bundle
 
     characterise_bundle(arguments)
+    return 0
+
+
+def _sparsity(arguments: argparse.Namespace) -> int:
+    from precompute.sparsity_command import sparsity_of_bundle
+
+    sparsity_of_bundle(arguments)
+    return 0
+
+
+def _drift(arguments: argparse.Namespace) -> int:
+    from precompute.drift import drift
+
+    drift(arguments)
     return 0
 
 
@@ -173,6 +193,9 @@ COMMANDS = {
     "merge": _merge,
     "verify": _verify,
     "segment": _segment,
+    "semantic": _semantic,
     "characterise": _characterise,
+    "sparsity": _sparsity,
+    "drift": _drift,
     "demo": _demo,
 }

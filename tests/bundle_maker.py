@@ -51,6 +51,7 @@ def facts() -> dict[str, Any]:
         "worst_residual": 1e-7,
         "residual_tolerance": 1e-5,
         "versions": {},
+        "sink": {"images": 20, "token": 2},
     }
 
 
@@ -59,7 +60,7 @@ def arrays(seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     shape = {spec.name: tuple(SIZES[axis] for axis in spec.axes) for spec in schema.ARRAYS}
     optional = np.random.default_rng([seed, 1])  # their own, so that they leave the other numbers as they are
-    draws = {s.name: optional if s.name.startswith(("neuron_", "pair_")) else rng for s in schema.ARRAYS}
+    draws = {s.name: optional if s.name.startswith(("neuron_", "pair_", "sink_")) else rng for s in schema.ARRAYS}
     made = {s.name: draws[s.name].standard_normal(shape[s.name]) for s in schema.ARRAYS}
     ok = np.ones(SIZES["image"], bool)
     ok[list(QUARANTINED)] = False
@@ -81,6 +82,7 @@ def arrays(seed: int = 0) -> dict[str, np.ndarray]:
     made["text_top_ids"][..., -1], made["text_top_scores"][..., -1] = -1, np.nan
     made |= _neurons(made, ok, optional)
     made |= _pairs(made, optional)
+    made |= _sink(made)
     return {s.name: made[s.name].astype(s.dtype) for s in schema.ARRAYS}
 
 
@@ -150,11 +152,32 @@ def _pairs(made: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, n
         "pair_quantiles": np.sort(np.where(unread[..., None], 0, made["pair_quantiles"]), axis=-1),
         "pair_inertia": np.abs(absent("pair_inertia")),
         "pair_neuron_inertia": np.abs(made["pair_neuron_inertia"]),
+        **_kept(made, np.argsort(-score.ravel(), kind="stable")[: SIZES["pair_text"]], np.abs(absent("pair_std"))),
         "pair_text_rows": np.argsort(-score.ravel(), kind="stable")[: SIZES["pair_text"]],
         "pair_text_index": rng.integers(0, SIZES["text"], made["pair_text_index"].shape),
         "pair_text_error": -np.sort(-np.abs(made["pair_text_error"]), axis=-1),
         **{f"pair_{kind}_ids": ids[kind] for kind in ids},
         **{f"pair_{kind}_scores": scores[kind] for kind in scores},
+    }
+
+
+def _kept(made: dict[str, np.ndarray], rows: np.ndarray, std: np.ndarray) -> dict[str, np.ndarray]:
+    """Coefficients of the described pairs, of mean zero and the stored deviation."""
+    x = made["pair_text_scores"] - made["pair_text_scores"].mean(1, keepdims=True)
+    x *= (std.ravel()[rows] / x.std(1))[:, None]
+    scale = np.abs(x).max(1)
+    return {"pair_text_scores": x / np.where(scale > 0, scale, 1)[:, None], "pair_text_scale": scale}
+
+
+def _sink(made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of the attention sink: token 2, in 14 of 20 images."""
+    attention, change = np.exp(made["sink_attention"]), np.abs(made["sink_change"]).astype(np.float32)
+    return {
+        "sink_attention": attention / attention.sum(-1, keepdims=True),
+        "sink_most": np.array([0, 3, 14, 0, 3]),
+        "sink_change": change,
+        "sink_signed": np.clip(made["sink_signed"], -change, change),
+        "sink_register_order": np.argsort(-change, kind="stable"),
     }
 
 
@@ -188,9 +211,24 @@ def tables() -> dict[str, pa.Table]:
         "top1": [0.75, 0.5, 0.625, 0.6875, 0.7, 0.4, 0.6, 0.65, 0.72, 0.55, 0.45],
         "images": [28] * 11,
     }
+    kept = [("kept", unit, amount) for unit in ("pairs", "neurons", "heads") for amount in (50.0, 10.0)]
+    rebuilt = [("components", "neurons", 1.0), ("components", "neurons", 2.0), ("components", "pairs", 1.0)]
+    described = [("kept", "pairs", 41.7), ("texts", "pairs", 1.0), ("texts", "pairs", 2.0)]
+    of_layer = [("all", None, None), *kept, *rebuilt, *described]
+    rows = [("none", None, None, None), *((*row, layer) for layer in (1, 2, None) for row in of_layer)]
+    sparsity = {
+        "kind": [row[0] for row in rows],
+        "unit": [row[1] for row in rows],
+        "layer": pa.array([row[3] for row in rows], pa.int32()),
+        "amount": [row[2] for row in rows],
+        "units": [10 if row[2] == 41.7 or row[0] == "texts" else 3 if row[0] == "kept" else None for row in rows],
+        "pool": ["<b>words</b>" if row[0] == "texts" else None for row in rows],
+        "top1": [round(0.75 - 0.01 * at, 2) for at in range(len(rows))],
+        "images": [28] * len(rows),
+    }
     pool = {"text": [f"text {i}" for i in range(SIZES["text"])]}
     named = {"images": images, "quarantine": quarantine, "parts": parts, "pool": pool, "classes": classes}
-    named |= {"ablation": ablation, "characterisation": character}
+    named |= {"ablation": ablation, "characterisation": character, "sparsity": sparsity}
     return {name: pa.table({k: pa.array(v) for k, v in columns.items()}) for name, columns in named.items()}
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ class GoldenSet:
     texts: np.ndarray
     arrays: dict[str, np.ndarray]
     noise: dict[str, list[float]]
+    inputs: dict[str, np.ndarray] = field(default_factory=dict)  # of a ResNet's set, what is neither weight nor result
 
     @classmethod
     def load(cls, folder: Path, activation: str) -> "GoldenSet":

@@ -51,7 +51,7 @@ def resnet_text(golden: GoldenSet, activation: str) -> dict[str, np.ndarray]:
 
 
 def load_resnet(folder: Path) -> GoldenSet:
-    """The arrays of a ResNet directory; those that are not about text wait for their method."""
+    """The arrays of a ResNet directory."""
     stored = dict(np.load(folder / RESNET))
     return GoldenSet(
         config=json.loads(str(stored.pop("config_json"))),
@@ -60,6 +60,7 @@ def load_resnet(folder: Path) -> GoldenSet:
         texts=stored["vocab"],
         arrays={k: value for k, value in stored.items() if not k.startswith("sd:") and k not in RESNET_INPUTS},
         noise={},
+        inputs={name: stored[name] for name in RESNET_INPUTS},
     )
 
 

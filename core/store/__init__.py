@@ -19,6 +19,7 @@ from core.store.answers import (
     Part,
     Population,
     Relabelled,
+    Sparse,
     TextLabel,
     TextScore,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Part",
     "Population",
     "Relabelled",
+    "Sparse",
     "Store",
     "TextLabel",
     "TextScore",

@@ -276,6 +276,26 @@ class Characterised:
 
 
 @dataclass(frozen=True)
+class Sparse:
+    """Zero-shot top-1 accuracy over `images` with few pairs, neurons or heads, or with simpler ones (paper P).
+
+    `kind`: "none"; "all" that the neurons write through heads mean-ablated; "kept", all but the best `amount` % of
+    `unit`, which are `units`; "components" or "texts", `amount` of them in place of each of `unit`; where `units` is
+    given, of so many of the best, all others mean-ablated. `layer` None: all analysed layers together.
+    """
+
+    kind: str
+    unit: str | None
+    layer: int | None
+    amount: float | None
+    units: int | None
+    pool: str | None
+    top1: float
+    images: int
+    error: float
+
+
+@dataclass(frozen=True)
 class ImageInfo:
     """An image of the bundle. `columns` are the manifest's own; width and height in pixels, None where unknown."""
 

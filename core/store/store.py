@@ -16,12 +16,14 @@ from core.errors import InputError
 from core.ids import Head
 from core.store import answers as a
 from core.store import spread
+from core.store.drift import DriftTable
 from core.store.heads import HeadTable
 from core.store.images import ImageTable
 from core.store.measures import as_groups, follows
 from core.store.neurons import NeuronTable
 from core.store.pairs import PairTable
 from core.store.scan import Scores, gather, scan, spread_ids
+from core.store.sink import Sink, read_sink
 from core.store.texts import check_text
 from core.text.zeroshot import binomial_error
 
@@ -82,6 +84,13 @@ class Store:
         rows = self.bundle.table("characterisation").to_pylist()
         return tuple(a.Characterised(**r, error=binomial_error(r["top1"], r["images"])) for r in rows)
 
+    def sparsity(self) -> tuple[a.Sparse, ...]:
+        """How few pairs, neurons or heads are needed; empty where it was not computed (no classes, no pairs)."""
+        if not self.bundle.has("sparsity"):
+            return ()
+        rows = self.bundle.table("sparsity").to_pylist()
+        return tuple(a.Sparse(**r, error=binomial_error(r["top1"], r["images"])) for r in rows)
+
     def measures(self) -> dict[str, str]:
         """Names for `grid`, with a title each: the fixed ones, then one for each column that groups or measures."""
         return self.head_table.titles | {f"column:{name}": f"Follows {name}" for name in self._followable}
@@ -117,6 +126,17 @@ class Store:
         if self.neurons is None or not self.bundle.has("pair_coords"):
             return None
         return PairTable(self.bundle, self.neurons, self.head_table, self._folded, FOLD_ABOVE)
+
+    @cached_property
+    def drift(self) -> DriftTable | None:
+        """Answers about drift over groups of images, where this bundle keeps what they need (see DriftTable)."""
+        return DriftTable(self.bundle, self.images) if self.bundle.has("pair_text_scores") else None
+
+    @cached_property
+    def sink(self) -> Sink | None:
+        """The attention sink of a ResNet's pool, where it was measured."""
+        pool = self.bundle.facts["model"]["tower"] == "resnet"
+        return read_sink(self.bundle) if pool and self.bundle.has("sink_attention") else None
 
     # --- one head -------------------------------------------------------------------------------------------------
 

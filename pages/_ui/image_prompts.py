@@ -33,23 +33,23 @@ def start(opened: Opened, image: int | None) -> tuple[str, ...]:
     return tuple(f"a picture of {name}" for name in dict.fromkeys([own, *chosen] if own in names else chosen))
 
 
-def lines(text: str) -> tuple[str, ...]:
-    """One prompt a line. InputError for none, too many, too long ones, or text that is no text."""
+def lines(text: str, one: str = "prompt", many: str = "prompts", total: int = MAX_TOTAL) -> tuple[str, ...]:
+    """One prompt (or class, ...) a line. InputError for none, too many, too long ones, or text that is no text."""
     found = tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
     if not found:
-        raise InputError("There is no prompt. Write what the image might show, one prompt a line.")
+        raise InputError(f"There is no {one}. Write what the image might show, one {one} a line.")
     if len(found) > MAX_LINES:
-        raise InputError(f"These are {len(found):,} prompts; at most {MAX_LINES} are scored together.")
+        raise InputError(f"These are {len(found):,} {many}; at most {MAX_LINES} are scored together.")
     longest = max(map(len, found))
     if longest > MAX_CHARACTERS:
         raise InputError(
-            f"One prompt has {longest:,} characters; at most {MAX_CHARACTERS:,} are allowed, and CLIP reads about the "
+            f"One {one} has {longest:,} characters; at most {MAX_CHARACTERS:,} are allowed, and CLIP reads about the "
             "first 300."
         )
-    if (total := sum(map(len, found))) > MAX_TOTAL:
-        raise InputError(f"The prompts have {total:,} characters together; at most {MAX_TOTAL:,} fit into a link.")
+    if (length := sum(map(len, found))) > total:
+        raise InputError(f"The {many} have {length:,} characters together; at most {total:,} fit into a link.")
     if "\0" in text or any(0xD800 <= ord(c) < 0xE000 for c in text):
-        raise InputError("A prompt holds characters that are no text. Write it as plain text.")
+        raise InputError(f"A {one} holds characters that are no text. Write it as plain text.")
     return found
 
 

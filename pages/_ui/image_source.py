@@ -83,14 +83,19 @@ def read(source: Source, explainer: "Explainer") -> Shown:
     opened = source.opened
     key = (opened.folder, opened.stamp, source.upload or source.image)
     if key not in traces:
-        data = uploads.get(source.upload) if source.upload else opened.store.thumbnail(int(source.image or 0))
-        if not data:
-            raise InputError("This picture is gone. Choose another, or upload it again.")
         with st.spinner("Reading the image"):
-            traces[key] = explainer.read(decode(data, uploads.POLICY if source.upload else None))
+            traces[key] = explainer.read(picture(source))
         while len(traces) > _KEPT_TRACES:
             traces.pop(next(iter(traces)))
     return Shown(source, explainer, traces[key])
+
+
+def picture(source: Source) -> Image.Image:
+    """The picture whole, decoded anew: an upload itself, of the bundle's images the thumbnail."""
+    data = uploads.get(source.upload) if source.upload else source.opened.store.thumbnail(int(source.image or 0))
+    if not data:
+        raise InputError("This picture is gone. Choose another, or upload it again.")
+    return decode(data, uploads.POLICY if source.upload else None)
 
 
 def caption(source: Source, trace: "ImageTrace | None") -> str:

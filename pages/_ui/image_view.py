@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.store import Store
-from pages._ui import image_address, image_prompts, image_segment, selection
+from pages._ui import image_address, image_prompts, image_segment, image_semantic, selection
 from pages._ui.selection import Chosen
 
 TABS = {
@@ -14,6 +14,7 @@ TABS = {
     "tokens": "Tokens",
     "neurons": "Neurons",
     "segment": "Segment",
+    "semantic": "Semantic",
     "similar": "Similar",
 }
 
@@ -21,7 +22,8 @@ TABS = {
 @dataclass(frozen=True)
 class ImageView:
     """`text` and `against` are the prompts explained; `own`: each head's or neuron's heatmap on its own scale; `by`:
-    what neurons are ranked by; `segment`: what a mask is made by, with `top` neurons, cut at `cut`."""
+    what neurons are ranked by; `segment`: what a mask is made by, with `top` neurons, cut at `cut`; of the section
+    Semantic `classes` (none: the prompts), `method`, `size`, `repair` and `zeroed`, see `core.explain.semantic.How`."""
 
     image: int | None = None
     upload: str | None = None
@@ -39,6 +41,11 @@ class ImageView:
     segment: str = "heads"
     cut: str = "0.50"
     top: int = 200
+    classes: tuple[str, ...] = ()
+    method: str = "pairs"
+    size: str = "paper"
+    repair: bool = True
+    zeroed: int = 0
 
 
 def read(store: Store) -> Chosen[ImageView]:
@@ -62,4 +69,9 @@ def read(store: Store) -> Chosen[ImageView]:
         segment=selection.one_of(*image_segment.BY),
         cut=selection.one_of(*image_segment.CUTS),
         top=selection.one_of(*image_segment.TOPS),
+        classes=prompt,
+        method=selection.one_of(*image_semantic.METHODS),
+        size=selection.one_of(*image_semantic.SIZES),
+        repair=selection.flag,
+        zeroed=selection.one_of(*image_semantic.ZEROED),
     )

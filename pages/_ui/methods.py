@@ -109,6 +109,15 @@ METHODS = (
         ),
         "gandelsman2025",
     ),
+    Method(
+        "A class for every pixel, without training",
+        r"A class $w$ is a text, less the mean of the classes named. For it speak the $k$ pairs of a neuron $n$ and a "
+        r"head $h$ whose direction is most like it: where in the image the neuron is active, $N_n(t)$, times how like "
+        r"the class what the head writes there is, $S_h(t)$, a cosine. Windows slide over the picture, and each pixel "
+        r"goes to the class of the largest sum. $M_w$ marks the pairs with ones, so a sum is a product of matrices.",
+        (r"\mathrm{logit}_w(t) = \frac{1}{k} \sum_{(n,h)} N_n(t)\, S_h(t) = \frac{1}{k} \sum_h S_h(t)\, (M_w N(t))_h",),
+        "bu2025",
+    ),
 )
 
 PAPERS = (

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from core.explain import Explainer
     from core.explain.neurons import NeuronExplainer
     from core.explain.pairs import PairExplainer
+    from core.explain.semantic import SemanticExplainer
 
 _log = logging.getLogger("unitscope.resources")
 BUNDLES_VARIABLE = "UNITSCOPE_BUNDLES"
@@ -180,6 +181,14 @@ def pair_explainer(opened: Opened) -> "PairExplainer":
     if table is None:
         raise BundleMissing("This bundle has no neuron-head pairs.")
     return neurons.explainer.companion("pairs", lambda: PairExplainer(neurons, table))
+
+
+def semantic_explainer(opened: Opened) -> "SemanticExplainer":
+    """Segments pictures with the live model of a bundle; see `explainer`."""
+    from core.explain.semantic import SemanticExplainer  # as in `_load`
+
+    model = explainer(opened)
+    return model.companion("semantic", lambda: SemanticExplainer(model, opened.store.bundle))
 
 
 def warm() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.browser.conftest import Site, settled, shoot
 from tests.hostile import encode, hostile_files, noise
 
-TABS = ("scores", "where", "budget", "heads", "tokens", "similar")
+TABS = ("scores", "where", "budget", "heads", "tokens", "semantic", "similar")
 WAIT = 60_000  # the first visitor waits for the model
 
 

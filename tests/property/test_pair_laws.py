@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.methods.pair_ablation import components, head_values, kept_heads, kept_pairs, write
+from core.methods.pair_ablation import components, head_values, kept_heads, kept_pairs, rebuilt, write
 from core.methods.pair_scores import fit_pairs, mask_percentile, order
 
 SIZES = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 4), st.integers(1, 3), st.integers(0, 99))
@@ -41,10 +41,11 @@ def test_all_components_of_all_images_give_everything_back(sizes: tuple[int, int
     centred, value, writer = _draw(sizes)
     reduce_ncm = torch.linalg.qr(torch.einsum("nmk,mok->nom", value, writer), mode="r").R
     m = value.shape[1]
-    (rebuilt,) = components(centred.transpose(0, 1), reduce_ncm, m).rebuilt(centred.float(), (m,))
-    found = write(head_values(rebuilt.double(), value), writer)
+    made = components(centred.transpose(0, 1), reduce_ncm, m)
+    directions_nro = made.directions(value.float(), writer.float())
+    (found,) = rebuilt(made.along(centred.float()), directions_nro, (m,))
     # components are kept in float32
-    torch.testing.assert_close(found, write(head_values(centred, value), writer), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.double(), write(head_values(centred, value), writer), atol=1e-4, rtol=1e-4)
 
 
 @given(st.lists(st.floats(0, 10, allow_nan=False), min_size=1, max_size=50), st.integers(0, 100))

@@ -58,14 +58,3 @@ def plain_rebuilt(units: Sequence[np.ndarray], directions: Sequence[np.ndarray])
         mean_o = r_io.mean(0)
         total += mean_o + (r_io - mean_o) @ vectors_ro.T @ vectors_ro
     return total
-
-
-def plain_replaced(
-    units: Sequence[np.ndarray], directions: Sequence[np.ndarray], others: Sequence[np.ndarray]
-) -> np.ndarray:
-    """Sum over units of the mean and the coefficient along one's direction (o,) times another vector (o,)."""
-    total = np.zeros_like(units[0])
-    for r_io, direction_o, other_o in zip(units, directions, others, strict=True):
-        mean_o = r_io.mean(0)
-        total += mean_o + np.outer((r_io - mean_o) @ direction_o, other_o)
-    return total

@@ -77,7 +77,7 @@ def test_every_number_is_the_tables(folder: Path) -> None:
             assert trace["text"] == [f"{y:.1%}" for y in trace["y"]]
         (line,) = spec(app, at)["layout"]["shapes"]
         assert line["y0"] == line["y1"] == by_key["none", None, None].top1 and "75.0%" in line["name"]
-    shown = app.dataframe[0].value
+    shown = app.dataframe[-1].value
     assert shown["top-1"].tolist() == [row.top1 for row in rows]
     assert shown["standard error"].tolist() == pytest.approx([(r.top1 * (1 - r.top1) / 28) ** 0.5 for r in rows])
     assert any("28 images with a class" in each.value and "75.0% ± 8.2%" in each.value for each in app.caption)

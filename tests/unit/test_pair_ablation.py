@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from core.methods import pair_ablation
-from core.methods.pair_ablation import along_texts, components, head_norms, head_values, kept_heads, kept_pairs, write
+from core.methods.pair_ablation import (
+    along_texts,
+    components,
+    head_norms,
+    head_values,
+    kept_heads,
+    kept_pairs,
+    rebuilt,
+    write,
+)
 from core.methods.pair_scores import mask_percentile
 from core.methods.sparse_text import AtomScaling, pursue, text_atoms
 from tests.reference.plain_pairs import (
@@ -13,7 +22,6 @@ from tests.reference.plain_pairs import (
     plain_components,
     plain_contributions,
     plain_rebuilt,
-    plain_replaced,
     plain_score,
 )
 from tests.reference.plain_sparse_text import plain_atoms, plain_pursuit
@@ -103,22 +111,30 @@ def test_components_are_singular_vectors_and_rebuild_as_they_do(case: Case, larg
     np.testing.assert_allclose(directions_nro[:, :rank], np.stack(plain), atol=2e-5)
     assert not directions_nro[:, rank:].any() and not found.strength_nr[:, rank:].any()
     counts = (1, 2, rank, M + 1)
-    for count, rebuilt_inm in zip(counts, found.rebuilt(case.centred_inm, counts), strict=True):
-        change_io = write(head_values(rebuilt_inm, case.value_nmk), case.writer_mok)
+    along_nir = found.along(case.centred_inm)
+    ours = rebuilt(along_nir, found.directions(case.value_nmk, case.writer_mok), counts)
+    for count, change_io in zip(counts, ours, strict=True):
         expected_io = plain_rebuilt(case.neurons, [vectors_ro[:count] for vectors_ro in plain])
         np.testing.assert_allclose(case.mean_o + change_io.double().numpy(), expected_io, atol=ATOL)
 
 
-def test_as_many_components_as_heads_are_the_whole_neuron_and_one_is_not(case: Case) -> None:
-    one, all_of_them = _components(case, M).rebuilt(case.centred_inm, (1, M))
-    torch.testing.assert_close(all_of_them, case.centred_inm, atol=ATOL, rtol=0)
-    assert (one - case.centred_inm).abs().max() > 0.5
+def _rebuilt(case: Case, count: int) -> torch.Tensor:
+    found = _components(case, count)
+    directions_nro = found.directions(case.value_nmk, case.writer_mok)
+    (sum_io,) = rebuilt(found.along(case.centred_inm), directions_nro, (count,))
+    return sum_io
+
+
+def test_as_many_components_as_heads_are_everything_and_one_is_not(case: Case) -> None:
+    everything = write(head_values(case.centred_inm, case.value_nmk), case.writer_mok)
+    torch.testing.assert_close(_rebuilt(case, M), everything, atol=ATOL, rtol=0)
+    assert (_rebuilt(case, 1) - everything).abs().max() > 0.5
 
 
 def test_one_component_is_the_whole_pair() -> None:
     case = Case(heads=1)  # a neuron with one head is a pair
-    (rebuilt_inm,) = _components(case, 1).rebuilt(case.centred_inm, (1,))
-    torch.testing.assert_close(rebuilt_inm, case.centred_inm, atol=ATOL, rtol=0)
+    everything = write(head_values(case.centred_inm, case.value_nmk), case.writer_mok)
+    torch.testing.assert_close(_rebuilt(case, 1), everything, atol=ATOL, rtol=0)
 
 
 def test_a_neuron_that_never_varies_has_no_component() -> None:
@@ -142,6 +158,6 @@ def test_pairs_rebuilt_from_texts(case: Case, scaling: str, monkeypatch: pytest.
         for direction_o in unit_po.numpy():
             picked = plain_pursuit(direction_o, plain_wo, count)
             made_o = np.array(picked.coefficient) @ plain_wo[picked.index]
-            others.append(made_o / np.linalg.norm(made_o))
-        expected_io = plain_replaced(case.pairs, list(unit_po.double().numpy()), others)
+            others.append(made_o[None] / np.linalg.norm(made_o))
+        expected_io = plain_rebuilt(case.pairs, others)
         np.testing.assert_allclose(case.mean_o + change_io.double().numpy(), expected_io, atol=ATOL)
