@@ -6,7 +6,7 @@ the first visitor of a page's address, before it has seen st.navigation, and pas
 
 import streamlit as st
 
-from pages import about, characterise, cues, drift, heads, image, neurons, overview
+from pages import about, characterise, cues, drift, heads, image, neurons, overview, pairs
 from pages._ui import access, footer, keys, links, resources, selection, states
 
 PAGES = {
@@ -15,6 +15,7 @@ PAGES = {
     ),
     "heads": st.Page(heads.main, title="Heads", icon=":material/center_focus_strong:", url_path="heads"),
     "neurons": st.Page(neurons.main, title="Neurons", icon=":material/hub:", url_path="neurons"),
+    "pairs": st.Page(pairs.main, title="Pairs", icon=":material/join_inner:", url_path="pairs"),
     "image": st.Page(image.main, title="Image", icon=":material/image:", url_path="image"),
     "characterise": st.Page(
         characterise.main, title="Characterise", icon=":material/bar_chart:", url_path="characterise"

@@ -20,7 +20,17 @@ from PIL import Image
 
 from core.text.pools import load_pool
 from tests.bench_app import make
-from tests.bench_site import REPOSITORY, Running, demo_bundle, demo_classes, demo_heads, heading, say, served
+from tests.bench_site import (
+    REPOSITORY,
+    Running,
+    demo_bundle,
+    demo_classes,
+    demo_heads,
+    demo_pairs,
+    heading,
+    say,
+    served,
+)
 from tests.browser.conftest import CHROMIUM, FLAGS, settled
 from tests.browser.test_overview import CELL
 
@@ -127,6 +137,20 @@ def relabelling(page: "Page", server: Running, rounds: int) -> tuple[list[float]
     return first, steps
 
 
+def pairs_by_key(page: "Page", server: Running, rounds: int, neuron: str | None = None) -> list[float]:
+    """The next pair by key, until all thumbnails of its first screen are there: of the best, whose texts are stored, or
+    of one neuron's, most of whose texts are made then."""
+    names, times = demo_pairs(rounds + 2, neuron), []
+    more = f"&neuron={neuron}&sort=share" if neuron else ""
+    page.goto(f"{server.address}/pairs?bundle={demo_bundle()}&pair={names[0]}{more}")
+    waited(page, HEAD_LOADED, names[0])
+    for name in names[1:]:
+        settled(page)
+        page.keyboard.press("j")
+        times.append(waited(page, HEAD_SHOWN, name))
+    return times[1:]
+
+
 def uploads(page: "Page", server: Running, rounds: int) -> list[float]:
     """A photograph's JPEG of 1280 by 960, until its first heatmap is drawn."""
     page.goto(f"{server.address}/image?bundle={demo_bundle()}&tab=where")
@@ -205,6 +229,10 @@ def main(rounds: int = 20, images: int = 1_281_167) -> None:
             first, steps = relabelling(page, server, rounds)
             say(f"relabel with {POOL:,} new texts (embedding; progress bar seen)", first, "a progress bar")
             say(f"relabel one head, {POOL:,} texts embedded: next head", steps, "500")
+            say("pair page switch by key, the best pairs", pairs_by_key(page, server, rounds), "1,000")
+            neuron = demo_pairs(1)[0].split(">")[0]
+            own = pairs_by_key(page, server, rounds, neuron)
+            say("pair page switch by key, one neuron's pairs", own, "1,000")
             say("upload of 1280 x 960, to its first heatmap", uploads(page, server, rounds), "2,000")
             say("new prompt, to its heatmap", prompts(page, server, rounds), "500")
         assert not server.problems(), server.problems()

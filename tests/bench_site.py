@@ -78,6 +78,16 @@ def demo_heads() -> list[str]:
     return [head.address for head in Store(open_bundle(BUNDLES / demo_bundle())).heads()]
 
 
+def demo_pairs(count: int, neuron: str | None = None) -> list[str]:
+    """Addresses of its pairs in the order of the keys: the best, or those of a neuron by their share."""
+    table = Store(open_bundle(BUNDLES / demo_bundle())).pairs
+    assert table is not None
+    if neuron is not None:
+        rows = table.of_neuron(neuron)
+        return [row.address for row in sorted(rows, key=lambda row: -row.share)][:count]
+    return [table.address(row) for row in table.columns().row_p[:count]]
+
+
 def demo_classes() -> tuple[str, ...]:
     """Names of its classes."""
     return Store(open_bundle(BUNDLES / demo_bundle())).class_names()

@@ -241,6 +241,11 @@ class Explainer:
 
         return self.run(compute)
 
+    @property
+    def heads_lens(self) -> FirstOrder:
+        """The first-order lens on the model as it is: it may have moved. To be called in `run`."""
+        return self._lens
+
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _embed_one(self, text: str) -> np.ndarray:

@@ -190,6 +190,10 @@ class NeuronExplainer:
 
         return self.explainer.run(compute)
 
+    def lens(self, i: int) -> NeuronHead:
+        """The lens on a layer, by its position among the table's. To be called in `Explainer.run`."""
+        return self._lens[i]
+
     # --- inside ---------------------------------------------------------------------------------------------------
 
     @property

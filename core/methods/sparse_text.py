@@ -85,7 +85,7 @@ def text_atoms(texts_wo: Tensor, scaling: AtomScaling = AtomScaling.UNIT) -> Ten
 
 def pursue(
     directions_no: Tensor,
-    atoms_wo: Tensor,
+    atoms_wo: "Tensor | Dictionary",
     picks: int,
     *,
     block: int = BLOCK,
@@ -94,11 +94,14 @@ def pursue(
 ) -> SparseText:
     """Decompose directions (n, o) over atoms (w, o) with at most `picks` atoms each, on the tensors' device.
 
-    Ties go to the earlier text, so of equal atoms only the first is ever picked. `screen` dtype of the screening
-    products (None: the fastest here); neither it nor `block` changes a pick. `progress` is called with
+    Ties go to the earlier text, so of equal atoms only the first is ever picked. Whoever asks about the same atoms
+    again gives them as a `Dictionary`, which takes longer to make than one direction to pursue. `screen` dtype of the
+    screening products (None: the fastest here); neither it nor `block` changes a pick. `progress` is called with
     (picks made, n · picks). A direction that its picks represent exactly, or a pool without further independent atoms,
     ends with -1. ValueError on shapes that do not fit or directions that are not finite.
     """
+    dictionary = atoms_wo if isinstance(atoms_wo, Dictionary) else None
+    atoms_wo = atoms_wo.atoms_wo if isinstance(atoms_wo, Dictionary) else atoms_wo
     if directions_no.ndim != 2 or atoms_wo.ndim != 2 or directions_no.shape[1] != atoms_wo.shape[1]:
         raise ValueError(
             f"directions {tuple(directions_no.shape)} and atoms {tuple(atoms_wo.shape)}: expected (n, o) and (w, o)"
@@ -107,7 +110,7 @@ def pursue(
         raise ValueError(f"{picks} picks, blocks of {block}, {len(atoms_wo)} atoms: expected at least one of each")
     if not directions_no.isfinite().all():
         raise ValueError("directions hold NaN or infinity: leave out units that have no direction")
-    dictionary = _Dictionary(atoms_wo, screen or fastest_screen(atoms_wo.device))
+    dictionary = dictionary or Dictionary(atoms_wo, screen)
     block = max(1, min(block, SCORES // len(atoms_wo)))
     parts, total = [], len(directions_no) * picks
     for start in range(0, len(directions_no), block):
@@ -151,7 +154,7 @@ def fastest_screen(device: torch.device) -> torch.dtype:
 
 
 def _pursue_block(
-    rows_no: Tensor, dictionary: "_Dictionary", picks: int, made: Callable[[int], None]
+    rows_no: Tensor, dictionary: "Dictionary", picks: int, made: Callable[[int], None]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Index, coefficient and residual (n, m) of one block. Finished directions are dropped from the work arrays."""
     (n, o), device = rows_no.shape, rows_no.device
@@ -188,10 +191,11 @@ def _pursue_block(
     return index_nm, coefficient_nm * norm_n1, left_nm
 
 
-class _Dictionary:
+class Dictionary:
     """A pool of atoms that answers which one a residual correlates with most, exactly."""
 
-    def __init__(self, atoms_wo: Tensor, screen: torch.dtype) -> None:
+    def __init__(self, atoms_wo: Tensor, screen: torch.dtype | None = None) -> None:
+        screen = screen or fastest_screen(atoms_wo.device)
         self.atoms_wo = atoms_wo
         self.screen_wo = torch.nn.functional.pad(atoms_wo.to(screen), (0, 0, 0, -len(atoms_wo) % _GROUP))
         self.norm_w = torch.cat([part.double().norm(dim=1) for part in self._slices()])

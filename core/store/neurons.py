@@ -97,7 +97,7 @@ class NeuronTable:
         index_m = np.asarray(self.array("text_index")[i, j, :count])
         coef_m = np.asarray(self.array("text_coef")[i, j, :count])
         if 0 < count < stored:
-            coef_m = self._refit(np.asarray(self.array("direction")[i, j], np.float64), index_m)
+            coef_m = self.refit(np.asarray(self.array("direction")[i, j], np.float64), index_m)
         terms = tuple(
             n.SparseTerm(int(w), self._pool[int(w)].as_py(), float(c)) for w, c in zip(index_m, coef_m, strict=True)
         )
@@ -230,12 +230,16 @@ class NeuronTable:
         """A text of the bundle's pool."""
         return str(self._pool[row].as_py())
 
+    def pool_texts(self, rows: np.ndarray) -> list[str]:
+        """Texts of the bundle's pool."""
+        return list(self._pool.take(rows).to_pylist())
+
     @cached_property
     def pool_mean(self) -> np.ndarray:
         """(o,) mean embedding of the bundle's pool, which sparse decompositions take off every text."""
         return self.bundle.array("text_embeddings").mean(0, dtype=np.float64).astype(np.float32)
 
-    def _refit(self, direction_o: np.ndarray, index_m: np.ndarray) -> np.ndarray:
+    def refit(self, direction_o: np.ndarray, index_m: np.ndarray) -> np.ndarray:
         """Least squares coefficients of the texts given; atoms are centred and of norm one."""
         atoms_mo = np.asarray(self.bundle.array("text_embeddings")[index_m], np.float64) - self.pool_mean
         atoms_mo /= np.linalg.norm(atoms_mo, axis=1, keepdims=True)
@@ -275,7 +279,7 @@ class NeuronTable:
         flat = lambda name: np.array(self.array(name)).reshape(-1)
         index_nm = np.asarray(self.array("text_index")[..., :_LABEL_TEXTS]).reshape(-1, _LABEL_TEXTS)
         coef_nm = np.asarray(self.array("text_coef")[..., :_LABEL_TEXTS]).reshape(-1, _LABEL_TEXTS)
-        names = self._pool.take(index_nm.clip(0).ravel()).to_pylist()
+        names = self.pool_texts(index_nm.clip(0).ravel())
         texts = [names[m : m + _LABEL_TEXTS] for m in range(0, len(names), _LABEL_TEXTS)]
         labels = tuple(
             signed_label([(t, c) for t, c, w in zip(text, coef, index, strict=True) if w >= 0])

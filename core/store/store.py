@@ -21,6 +21,7 @@ from core.store.heads import HeadTable
 from core.store.images import ImageTable
 from core.store.measures import as_groups, follows
 from core.store.neurons import NeuronTable
+from core.store.pairs import PairTable
 from core.store.scan import Scores, gather, scan, spread_ids
 from core.store.sink import Sink, read_sink
 from core.store.texts import check_text
@@ -129,6 +130,13 @@ class Store:
         """The attention sink of a ResNet's pool, where it was measured."""
         pool = self.bundle.facts["model"]["tower"] == "resnet"
         return read_sink(self.bundle) if pool and self.bundle.has("sink_attention") else None
+
+    @cached_property
+    def pairs(self) -> PairTable | None:
+        """Answers about neuron-head pairs, where this bundle has them (see PairTable)."""
+        if self.neurons is None or not self.bundle.has("pair_coords"):
+            return None
+        return PairTable(self.bundle, self.neurons, self.head_table, self._folded, FOLD_ABOVE)
 
     # --- one head -------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import linked_table, links
+from pages._ui import linked_table, links, selection
+from pages._ui.overview_entry import target
 from pages._ui.resources import Opened
 
 SHOWN = 12
@@ -28,9 +29,18 @@ def draw(opened: Opened, address: str) -> dict[str, Any]:
         [[each.address, each.label, each.share, each.carried] for each in found],
         columns=["neuron", "label", "share", "carries"],
     )
+    to_pairs = {"pair": lambda row: links.pair(row["neuron"], address)} if opened.store.pairs is not None else {}
+    if to_pairs:
+        rows.insert(3, "pair", rows["neuron"])
     linked_table.draw(
-        rows, f"neurons-of-{address.replace('.', '-')}", "Neurons that write through this head",
+        rows,
+        f"neurons-of-{address.replace('.', '-')}", "Neurons that write through this head",
         lambda row: links.href("neurons", neuron=row["neuron"]), height="20rem",
-        formats={"share": "{:.0%}", "carries": "{:.4f}"},
+        formats={"share": "{:.0%}", "carries": "{:.4f}"}, links=to_pairs,
     )  # fmt: skip
+    if to_pairs:
+        st.page_link(
+            target("pairs", "Pairs"), label="What it makes of each neuron", icon=":material/join_inner:",
+            query_params=selection.query(head=address),
+        )  # fmt: skip
     return {"neurons": found}

@@ -45,6 +45,17 @@ def draw(opened: resources.Opened, chosen: Chosen[Any], image: int | None) -> No
             help=image_address.WHAT,
             on_change=lambda: _paste(opened, chosen),
         )
+    _after(chosen)
+
+
+def upload(chosen: Chosen[Any]) -> None:
+    """The field for a file alone, for a view with `upload` and `image`."""
+    _file(chosen)
+    _after(chosen)
+
+
+def _after(chosen: Chosen[Any]) -> None:
+    """What came of the last file or address, and whether an upload is kept."""
     if sentence := st.session_state.pop(_NOTICE, None):
         states.problem(sentence)
     if chosen.view.upload:

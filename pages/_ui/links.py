@@ -7,11 +7,12 @@ middle button, opens a new tab, as with every link.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import streamlit as st
 
+from core.ids import Head, Neuron, Pair, parse
 from pages._ui import selection
 
 _component = st.components.v2.component("unitscope_links", js=(Path(__file__).parent / "links.js").read_text())
@@ -36,3 +37,9 @@ def base_path() -> str:
 def href(page: str, **values: Any) -> str:
     """The address of a page of this bundle, from the host's root: "/heads?bundle=...&head=L3.H5"."""
     return f"{base_path()}/{page}?{urlencode(selection.query(**values), doseq=True)}"
+
+
+def pair(neuron: str, head: str) -> list[tuple[str, str]]:
+    """The pair of a neuron and a head that reads it, as a column of `linked_table` shows links: (text, address)."""
+    unit = Pair(cast(Neuron, parse(neuron)), cast(Head, parse(head)))
+    return [("pair", href("pairs", pair=unit))]

@@ -98,7 +98,8 @@ def intervals(opened: Opened, chosen: Chosen[Any]) -> dict[str, Any]:
 def measures(opened: Opened, chosen: Chosen[Any]) -> dict[str, Any]:
     """The first images by another measure than the coefficient."""
     table, address = _of(opened, chosen)
-    st.segmented_control("Ordered by", MEASURES, format_func=str.capitalize, required=True, **chosen.bound("by"))
+    known = [measure for measure in MEASURES if measure in table.lists]  # a ResNet's have no first order
+    st.segmented_control("Ordered by", known, format_func=str.capitalize, required=True, **chosen.bound("by"))
     by = chosen.view.by
     hits = table.top(address, by, SHOWN)
     st.caption(plain(f"{TOLD[by]} The largest {table.population}."))

@@ -56,9 +56,8 @@ def draw(chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
     columns = table.columns()
     _filters(chosen, table)
     st.caption(
-        f"**{count(len(rows), 'neuron')}** of {len(columns.address):,}, in layers "
-        f"{', '.join(map(str, table.layers))}. Numbers are {columns.population}. Click a row to open its neuron; "
-        "its keys then step through these, in this order."
+        f"**{count(len(rows), 'neuron')}** of {len(columns.address):,}, {where(table)}. Numbers are "
+        f"{columns.population}. Click a row to open its neuron; its keys then step through these, in this order."
     )
     if not len(rows):
         states.empty("No neuron passes these filters", "Widen one of them, or clear them all.")
@@ -82,6 +81,13 @@ def draw(chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
     )
 
 
+def where(table: NeuronTable) -> str:
+    """Which layers these neurons are of."""
+    if table.layers == (None,):
+        return "the channels of the last map"
+    return f"in layers {', '.join(map(str, table.layers))}"
+
+
 def frame(columns: NeuronColumns, rows: np.ndarray) -> pd.DataFrame:
     """These neurons as a table."""
     return pd.DataFrame(
@@ -98,17 +104,18 @@ def frame(columns: NeuronColumns, rows: np.ndarray) -> pd.DataFrame:
 
 def _filters(chosen: Chosen[Any], table: NeuronTable) -> None:
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        key = "NeuronsView.layer"
-        st.session_state[key] = list(chosen.view.layer)
-        st.pills(
-            "Layers",
-            table.layers,
-            selection_mode="multi",
-            key=key,
-            on_change=lambda: chosen.go(layer=tuple(sorted(st.session_state[key]))),
-            help="None chosen: all.",
-            width="content",
-        )
+        if table.layers != (None,):
+            key = "NeuronsView.layer"
+            st.session_state[key] = list(chosen.view.layer)
+            st.pills(
+                "Layers",
+                table.layers,
+                selection_mode="multi",
+                key=key,
+                on_change=lambda: chosen.go(layer=tuple(sorted(st.session_state[key]))),
+                help="None chosen: all.",
+                width="content",
+            )
         st.selectbox("Sort by", list(SORTS), format_func=SORTS.__getitem__, width=230, **chosen.bound("sort"))
         st.button(
             "Clear filters",

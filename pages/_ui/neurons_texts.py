@@ -8,10 +8,11 @@ import streamlit as st
 
 from core.store import Store
 from core.store.heads import short_label
-from core.store.neuron_answers import Carrier, NeuronSummary, SparseLabel
+from core.store.neuron_answers import Carrier, NeuronSummary
 from core.store.neurons import NeuronTable
-from pages._ui import figures, linked_table, links
-from pages._ui.image_figures import MINUS, PLUS, WHOLE, short
+from pages._ui import figures, linked_table, links, selection, sparse_texts
+from pages._ui.image_figures import MINUS, PLUS, WHOLE
+from pages._ui.overview_entry import target
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
 from pages._ui.words import count, plain
@@ -43,9 +44,10 @@ def draw(opened: Opened, chosen: Chosen[Any], table: NeuronTable) -> dict[str, A
     """The left half; returns what it drew."""
     address = str(chosen.view.neuron)
     name = address.replace(".", "-")
-    texts = _texts(chosen, table, address, name)
+    fewer = lambda picks: table.text(address, picks)
+    texts = sparse_texts.draw(chosen, table.text(address), fewer, name, opened_pool(table))
     carriers = table.carriers(address)
-    _carriers(opened.store, carriers, name)
+    _carriers(opened.store, carriers, address, name)
     similar = table.similar(address, SIMILAR)
     st.subheader("Similar direction", anchor=False)
     st.caption("Cosine of their directions with this one's; negative for neurons that write the opposite.")
@@ -56,92 +58,12 @@ def draw(opened: Opened, chosen: Chosen[Any], table: NeuronTable) -> dict[str, A
     return {"texts": texts, "carriers": carriers, "similar": similar}
 
 
-def _texts(chosen: Chosen[Any], table: NeuronTable, address: str, name: str) -> SparseLabel:
-    st.subheader("Texts", anchor=False)
-    every = table.text(address)
-    stored = len(every.terms)
-    if not stored:
-        st.caption("No text of the pool says anything about its direction.")
-        return every
-    picks = min(chosen.view.texts, stored)
-    if stored > 1:
-        key = "neurons-texts"
-        st.session_state[key] = picks
-        st.slider(
-            "Number of texts",
-            1,
-            stored,
-            key=key,
-            help="The direction as a signed sum of this many texts; the coefficients depend on how many there are.",
-            on_change=lambda: chosen.go(texts=st.session_state[key]),
-        )
-    shown = table.text(address, picks)
-    figures.show(bars(shown), f"texts-{name}", height=70 + 22 * picks)
-    left = float(every.left_m[picks - 1])
-    st.caption(
-        plain(
-            f"The direction is nearly the sum of {count(picks, 'text')} with these coefficients, chosen one after "
-            f"another out of {opened_pool(table):,} (orthogonal matching pursuit); blue it writes toward, orange "
-            f"against. {left:.0%} of its squared length is left, a cosine of {max(0.0, 1 - left) ** 0.5:.2f} with the "
-            "direction itself."
-        )
-    )
-    figures.show(errors(every, picks), f"errors-{name}", height=190)
-    rows = pd.DataFrame(
-        [[n + 1, term.text, term.coefficient, float(left)] for n, (term, left) in
-         enumerate(zip(shown.terms, shown.left_m, strict=True))],
-        columns=["no.", "text", "coefficient", "left"],
-    )  # fmt: skip
-    with st.expander("As a table"):
-        figures.table(rows, f"texts-{name}", columns={"left": st.column_config.NumberColumn(format="percent")})
-    return shown
-
-
 def opened_pool(table: NeuronTable) -> int:
     """Texts of the bundle's pool."""
     return table.bundle.axes["text"].size
 
 
-def bars(label: SparseLabel) -> go.Figure:
-    """Coefficients as signed bars, the first text on top."""
-    terms = label.terms[::-1]
-    figure = go.Figure(
-        go.Bar(
-            x=[term.coefficient for term in terms],
-            y=list(range(len(terms))),  # not the texts: two may be cut to the same
-            orientation="h",
-            marker_color=[PLUS if term.coefficient >= 0 else MINUS for term in terms],
-            hovertext=[f"{short(term.text, 90)}: {term.coefficient:+.3f}" for term in terms],
-            hoverinfo="text",
-        )
-    )
-    figure.update_yaxes(tickvals=list(range(len(terms))), ticktext=[short(term.text, 34) for term in terms])
-    figure.update_xaxes(title="coefficient", zeroline=True)
-    figure.update_layout(bargap=0.25)
-    return figure
-
-
-def errors(label: SparseLabel, picks: int) -> go.Figure:
-    """What is left of the direction after each text; the number shown is marked."""
-    x = list(range(1, len(label.terms) + 1))
-    figure = go.Figure(
-        go.Scatter(
-            x=x, y=label.left_m.tolist(), mode="lines", line={"color": PLUS},
-            customdata=[short(term.text, 80) for term in label.terms],
-            hovertemplate="%{x} texts, the last “%{customdata}”: %{y:.1%} left<extra></extra>",
-        )
-    )  # fmt: skip
-    figure.add_scatter(
-        x=[picks], y=[float(label.left_m[picks - 1])], mode="markers", marker={"size": 9, "color": MINUS},
-        hovertemplate="%{x} texts: %{y:.1%} left<extra></extra>",
-    )  # fmt: skip
-    figure.update_xaxes(title="texts", rangemode="tozero")
-    figure.update_yaxes(title="left", tickformat=".0%", range=[0, 1.02])
-    figure.update_layout(showlegend=False)
-    return figure
-
-
-def _carriers(store: Store, carriers: tuple[Carrier, ...], name: str) -> None:
+def _carriers(store: Store, carriers: tuple[Carrier, ...], neuron: str, name: str) -> None:
     st.subheader("Later heads that carry it", anchor=False)
     if not carriers:
         st.caption("No later head carries anything of it.")
@@ -156,11 +78,18 @@ def _carriers(store: Store, carriers: tuple[Carrier, ...], name: str) -> None:
         [[c.address, known.get(c.address, "not analysed"), c.share] for c in carriers],
         columns=["head", "label", "share"],
     )
+    to_pairs = {"pair": lambda row: links.pair(neuron, row["head"])} if store.pairs is not None else {}
     linked_table.draw(
-        rows, f"carriers-table-{name}", "Heads that carry this neuron",
+        rows.assign(pair=[f"{neuron} {head}" for head in rows["head"]]) if to_pairs else rows,
+        f"carriers-table-{name}", "Heads that carry this neuron",
         lambda row: links.href("heads", head=row["head"]) if row["head"] in known else "", formats={"share": "{:+.1%}"},
-        height="16rem",
+        height="16rem", links=to_pairs,
     )  # fmt: skip
+    if to_pairs:
+        st.page_link(
+            target("pairs", "Pairs"), label="What it does through each head", icon=":material/join_inner:",
+            query_params=selection.query(neuron=neuron, sort="share"),
+        )  # fmt: skip
 
 
 def shares(carriers: tuple[Carrier, ...]) -> go.Figure:

@@ -8,6 +8,7 @@ from core.store import Store
 from core.store.neurons import NeuronTable
 from pages._ui import pools, selection
 from pages._ui.selection import Chosen
+from pages._ui.steps import MOST_CHARACTERS
 
 TABS = {"ends": "Both ends", "intervals": "By quantile", "measures": "Other measures", "concepts": "Concepts",
         "effects": "Effects", "relabel": "Relabel"}  # fmt: skip
@@ -20,7 +21,6 @@ PERCENTS = tuple(map(float, range(0, 101, 5)))
 SHARES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 CONCEPTS = tuple(map(float, range(21)))
 MOST_TEXTS = 1_000  # a link's number is checked against the neuron's own texts later; this only bounds it
-MOST_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read(store: Store, table: NeuronTable) -> Chosen[NeuronsView]:
         neuron=selection.unit(table.columns().address),
         tab=selection.one_of(*TABS),
         texts=selection.integer(1, MOST_TEXTS),
-        by=selection.one_of(*MEASURES),
+        by=selection.one_of(*(measure for measure in MEASURES if measure in table.lists)),
         map=selection.one_of(*MAPS),
         own=selection.flag,
         image=selection.integer(0, store.facts().images - 1),
@@ -76,7 +76,7 @@ def read(store: Store, table: NeuronTable) -> Chosen[NeuronsView]:
         pool=pools.reader,
         scope=selection.one_of(*SCOPES),
         sort=selection.one_of(*SORTS),
-        layer=selection.one_of(*table.layers),
+        layer=selection.one_of(*(layer for layer in table.layers if layer is not None)),
         label=text,
         std=_span(PERCENTS),
         above=_span(SHARES),

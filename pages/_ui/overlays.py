@@ -94,10 +94,10 @@ def controls(chosen: Chosen[Any], kinds: Mapping[str, str], label: str, told: st
 
 def over(
     opened: Opened, view: Any, hits: Sequence[Hit], make: Callable[[Sequence[int]], Mapping[int, Map]], unit: str,
-    ends: tuple[str, str] = TOWARD, at_once: int = 1,
+    ends: tuple[str, str] = TOWARD, at_once: int = 1, told: bool = True,
 ) -> Overlays:  # fmt: skip
     """The heatmaps of these images, made by `make` (which keeps them) for `at_once` images at a time, with a word on
-    what they are: `unit`. Images without one are left out."""
+    what they are: `unit`, unless not `told`, for the page has said it already. Images without one are left out."""
     if view.map == "off" or not hits:
         return Overlays()
     ids = list(dict.fromkeys(hit.image_id for hit in hits if hit.image_id >= 0))
@@ -113,7 +113,8 @@ def over(
         place.empty()
     if not maps:
         return Overlays()
-    _about(maps, view.own, unit, ends)
+    if told:
+        _about(maps, view.own, unit, ends)
     mode = opened.store.bundle.facts["model"]["preprocessing"].get("resize_mode", "shortest")
     return Overlays(maps, view.own, mode, ends)
 

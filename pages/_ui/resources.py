@@ -28,6 +28,7 @@ from pages._ui.selection import BUNDLE
 if TYPE_CHECKING:
     from core.explain import Explainer
     from core.explain.neurons import NeuronExplainer
+    from core.explain.pairs import PairExplainer
     from core.explain.semantic import SemanticExplainer
 
 _log = logging.getLogger("unitscope.resources")
@@ -178,6 +179,16 @@ def semantic_explainer(opened: Opened) -> "SemanticExplainer":
 
     model = explainer(opened)
     return model.companion("semantic", lambda: SemanticExplainer(model, opened.store.bundle))
+
+
+def pair_explainer(opened: Opened) -> "PairExplainer":
+    """What the live model says of the pairs of a bundle that has some (`opened.store.pairs`); see `explainer`."""
+    from core.explain.pairs import PairExplainer  # as in `_load`
+
+    neurons, table = neuron_explainer(opened), opened.store.pairs
+    if table is None:
+        raise BundleMissing("This bundle has no neuron-head pairs.")
+    return neurons.explainer.companion("pairs", lambda: PairExplainer(neurons, table))
 
 
 def warm() -> None:

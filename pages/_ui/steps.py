@@ -1,11 +1,18 @@
 """What pages about one unit share: their two columns, and the buttons that go to the same unit of another layer."""
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
 
+from core.errors import AddressError
+from core.ids import Unit, parse
+from pages._ui import keys
+from pages._ui.selection import Chosen
 from pages._ui.words import plain
+
+MOST_CHARACTERS = 300
 
 _STYLE = """<style>
 [class*="st-key-unit-"] input { text-overflow: ellipsis }
@@ -47,3 +54,39 @@ def layers(known: Sequence[int | None], layer: int | None, go: Callable[[int], N
                 on_click=go,
                 args=(target,),
             )
+
+
+def walk(chosen: Chosen[Any], names: Sequence[str], field: str) -> None:
+    """Buttons and keys that step field `field` of the view through the addresses `names`."""
+    address = str(getattr(chosen.view, field))
+    at = names.index(address) if address in names else None
+    others = [name for name in names if name != address]
+    known = lambda n: parse(names[n]) if 0 <= n < len(names) else None
+    keys.stepper(
+        chosen.go,
+        previous=known(at - 1) if at is not None else None,
+        following=known(at + 1) if at is not None else known(0),
+        random=parse(random.choice(others)) if others else None,
+        field=field,
+        noun=field,
+    )
+
+
+def find(
+    chosen: Chosen[Any], reached: Callable[[Unit], dict[str, Any]], words: Callable[[str], dict[str, Any]],
+    *, example: str, told: str,
+) -> None:  # fmt: skip
+    """The field that the key / goes to, which shows the view's `label`. `reached` gives the changes to the view that an
+    address makes (AddressError where the unit is not here), `words` those that any other text makes."""
+    key = "unit-search"
+    st.session_state[key] = chosen.view.label
+
+    def changed() -> None:
+        text = st.session_state[key].strip()[:MOST_CHARACTERS].replace("\0", "")
+        try:
+            changes = reached(parse(text.upper()))
+        except AddressError:
+            changes = words(text)
+        chosen.go(**changes)
+
+    st.text_input("Find", key=key, placeholder=example, on_change=changed, help=told, width=300)

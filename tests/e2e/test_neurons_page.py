@@ -206,7 +206,7 @@ def test_texts_carriers_and_similar_link_where_there_is_a_page(visit: Visit) -> 
     shares = dict(zip(visit.bundle.axes["later_head"].labels, visit.array("later_share")[NEURON], strict=True))
     assert sum(row["values"][2] for row in carriers) == pytest.approx(1, abs=1e-4)
     for row in carriers:
-        name, _, share = row["values"]
+        name, _, share = row["values"][:3]
         assert share == pytest.approx(float(shares[name])) and ("head=" in row["href"]) == (name in known)
     for row in component(app, "similar-L1-N20")["rows"]:
         assert f"neuron={row['values'][0]}" in row["href"]
