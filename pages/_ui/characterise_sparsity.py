@@ -46,7 +46,7 @@ def kept(opened: Opened, rows: Sequence[Sparse], layer: str) -> None:
     if opened.store.facts().tower == "resnet":
         whose, rest = "", "In a ResNet nothing but constants is left besides."
     else:
-        whose = " of all analysed layers" if layer == "all" else f" of layer {layer}, chosen above,"
+        whose = " of all analysed layers, the best of each," if layer == "all" else f" of layer {layer}, chosen above,"
         rest = (
             "What does not go from these neurons through later heads stays as it is, so the lines end at what that "
             "alone can do."
