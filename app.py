@@ -6,7 +6,7 @@ the first visitor of a page's address, before it has seen st.navigation, and pas
 
 import streamlit as st
 
-from pages import about, characterise, cues, heads, image, neurons, overview
+from pages import about, characterise, cues, drift, heads, image, neurons, overview
 from pages._ui import access, footer, keys, links, resources, selection, states
 
 PAGES = {
@@ -20,6 +20,7 @@ PAGES = {
         characterise.main, title="Characterise", icon=":material/bar_chart:", url_path="characterise"
     ),
     "cues": st.Page(cues.main, title="Cues", icon=":material/compare_arrows:", url_path="cues"),
+    "drift": st.Page(drift.main, title="Drift", icon=":material/trending_up:", url_path="drift"),
     "about": st.Page(about.main, title="About", icon=":material/menu_book:", url_path="about"),
 }
 

@@ -15,6 +15,7 @@ from pages._ui import (
     overview_table,
     resources,
     selection,
+    sink_panel,
 )
 from pages._ui.overview_entry import Entry
 from pages._ui.resources import Opened
@@ -25,7 +26,7 @@ MOST_SAMPLES = 10_000
 
 
 @dataclass(frozen=True)
-class OverviewView:
+class OverviewView(sink_panel.SinkView):
     """`sample` numbers the random pictures."""
 
     measure: str = "share"
@@ -36,8 +37,12 @@ def main() -> None:
     opened = resources.current()
     facts = opened.store.facts()
     titles = overview_grid.measures(opened)
-    numbers = selection.integer(0, MOST_SAMPLES)
-    chosen = selection.read(OverviewView, measure=selection.one_of(*titles), sample=numbers)
+    chosen = selection.read(
+        OverviewView,
+        measure=selection.one_of(*titles),
+        sample=selection.integer(0, MOST_SAMPLES),
+        **sink_panel.readers(opened),
+    )
     st.title("Overview")
     introduction(opened, facts, chosen)
     heads(opened, titles, chosen)
@@ -48,10 +53,11 @@ def main() -> None:
     with st.expander("How these were picked"):
         st.caption(overview_entry.RULE)
     neurons = overview_neurons.draw(opened)
+    sink = sink_panel.draw(opened, chosen)
     overview_table.draw(opened, facts)
     st.subheader("Zero-shot accuracy")
     overview_accuracy.draw(facts, opened.store.ablations())
-    figures.page_data(lambda: data(opened, facts, chosen.view, shown, neurons), "overview")
+    figures.page_data(lambda: data(opened, facts, chosen.view, shown, neurons) | {"sink": sink}, "overview")
 
 
 def introduction(opened: Opened, facts: Facts, chosen: selection.Chosen[OverviewView]) -> None:

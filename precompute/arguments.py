@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from core.errors import InputError
+from core.methods.drift import PAIRS
 from core.methods.layernorm import Convention
 from core.methods.segmentation import THRESHOLD, TOP_NEURONS
 from core.models.load import DEVICES, PRECISIONS
@@ -111,6 +112,8 @@ def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentPa
     _add_characterise(commands, commands_by_name["characterise"])
     _add_sparsity(commands, commands_by_name["sparsity"])
 
+    _add_drift(commands, commands_by_name["drift"])
+
     demo = commands.add_parser("demo", help="make the demo world's bundles")
     demo.set_defaults(command=commands_by_name["demo"])
     demo.add_argument("--out", type=Path, default=Path("bundles"))
@@ -183,6 +186,29 @@ def _add_sparsity(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a file too")
     parser.add_argument("--batch", type=_positive, default=32, help="images a forward pass")
+    parser.add_argument("--model", help="where the model of the bundle is, if its folder was moved")
+    parser.add_argument("--pretrained", help="where its weights file is, if it was made from one")
+    parser.add_argument("--device", default="auto", choices=DEVICES)
+    parser.add_argument("--torch-threads", type=_positive, help="default: all cores")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_drift(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", command: Command) -> None:
+    text = "follow concepts over groups of images: what their pairs write, against what a column says"
+    parser = commands.add_parser("drift", help=text, description=text, formatter_class=_Help)
+    parser.set_defaults(command=command)
+    parser.add_argument("bundle", type=Path, help="a finished bundle with neuron-head pairs")
+    parser.add_argument("--images", type=Path, required=True, help="images with a manifest, these or newer ones")
+    parser.add_argument(
+        "--concepts", type=Path, required=True,
+        help="file of one concept a line; `concept<TAB>COLUMN=VALUE` says what it is compared with (default: the "
+        "column one of whose values it names)",
+    )  # fmt: skip
+    parser.add_argument("--by", required=True, metavar="COLUMN", help="column of the manifest that groups the images")
+    parser.add_argument("--pairs", type=_positive, default=PAIRS, help="pairs of a concept, of all the bundle has")
+    parser.add_argument("--centred", action="store_true", help="choose them by the text less the mean of the pool")
+    parser.add_argument("--batch", type=_positive, default=32, help="images a forward pass")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write every concept and group to a file too")
     parser.add_argument("--model", help="where the model of the bundle is, if its folder was moved")
     parser.add_argument("--pretrained", help="where its weights file is, if it was made from one")
     parser.add_argument("--device", default="auto", choices=DEVICES)

@@ -143,6 +143,13 @@ def _sparsity(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _drift(arguments: argparse.Namespace) -> int:
+    from precompute.drift import drift
+
+    drift(arguments)
+    return 0
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from core.models.load import demo_models
 
@@ -189,5 +196,6 @@ COMMANDS = {
     "semantic": _semantic,
     "characterise": _characterise,
     "sparsity": _sparsity,
+    "drift": _drift,
     "demo": _demo,
 }

@@ -76,6 +76,7 @@ def neuron_bytes(plan: Plan, model: LoadedModel) -> tuple[int, int]:
         # a pair (those of heads that are not later keep their place): direction and its index, numbers, images
         a_pair = 6 * min(tower.head_width, tower.out_dim) + 4 * (6 + len(QUANTILES)) + 16 * settings.top_images + 320
         a_neuron += max(carriers) * a_pair
+        an_image += 2 * min(settings.pair_texts, width * sum(carriers))  # the described pairs' coefficients, fp16
     kept = measured * (2 * width * sum(carriers) + 12 * neurons)
     return int(measured * an_image + neurons * a_neuron), kept
 

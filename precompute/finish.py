@@ -134,6 +134,7 @@ def write_manifest(
     statistics: HeadStatistics,
     zero_shot: dict[str, Any] | None,
     neuron_axes: Mapping[str, Any] | None,
+    sink: Mapping[str, int] | None = None,
 ) -> None:
     """bundle.json, last: from here on the bundle is finished and never changes."""
     ok_n = np.load(plan.folder / "ok.npy")
@@ -184,6 +185,8 @@ def write_manifest(
         }
     if plan.pairs and neuron_axes is not None:
         facts["pairs"] = {**PAIR_FACTS, "described": neuron_axes["pair_text"]}
+    if sink is not None:
+        facts["sink"] = dict(sink)
     writer.finish(facts, axes)
 
 

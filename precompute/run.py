@@ -31,8 +31,11 @@ from precompute.finish import write_classes, write_indexes, write_manifest, writ
 from precompute.label import label_heads
 from precompute.merge import merge_partials
 from precompute.neuron_finish import describe_neurons, neuron_labels, write_neurons
+from precompute.pair_scores_kept import keep_pair_scores
 from precompute.pairs import describe_pairs, write_pairs
 from precompute.plan import Plan, check_inputs, load_plan
+from precompute.sink import IMAGES as SINK_IMAGES
+from precompute.sink import write_sink
 from precompute.sparsity_finish import write_sparsity
 from precompute.worker import ShardWorker
 
@@ -100,6 +103,7 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
         with _bar(heads, "labels", "head", resources) as seen:
             label_heads(writer, statistics, basis_lhoc, texts_wo, r_lhnc, ok_n, plan.settings, seen)
         neuron_axes: Mapping[str, Any] | None = None
+        sink: Mapping[str, int] | None = None
         if plan.neuron_layers:
             neurons = len(plan.neuron_layers) * model.tower.neurons
             with _bar(neurons, "neurons", "neuron", resources) as seen:
@@ -112,6 +116,12 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
                 with _bar(0, "describing", "text", resources) as seen:
                     described, atoms = describe_pairs(plan, writer, texts_wo, _steps(seen))
                 neuron_axes = {**neuron_axes, "pair_text": described, "pair_atom": atoms}
+                with _bar(described, "keeping", "pair", resources) as seen:
+                    keep_pair_scores(plan, writer, model, seen)
+            if plan.is_resnet:
+                measured = np.load(plan.folder / "neurons" / "image_ids.npy")
+                with _bar(min(SINK_IMAGES, len(measured)), "sink", "img", resources) as seen:
+                    sink = write_sink(plan, writer, model, measured, seen, resources.threads)
         with _bar(heads, "indexes", "head", resources) as seen:
             write_indexes(plan, writer, texts_wo, basis_lhoc, seen)
         with _bar(0, "classes", "prompt", resources) as seen:
@@ -123,7 +133,7 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
             measured = min(plan.images, plan.settings.neuron_images)
             with _bar(measured, "sparsity", "img", resources) as seen:
                 write_sparsity(plan, writer, model, pool.name, seen)
-        write_manifest(plan, writer, model, pool, statistics, zero_shot, neuron_axes)
+        write_manifest(plan, writer, model, pool, statistics, zero_shot, neuron_axes, sink)
     clean_up(plan)  # only now: until bundle.json stands, everything can be made again
     return plan.folder
 

@@ -51,6 +51,7 @@ def facts() -> dict[str, Any]:
         "worst_residual": 1e-7,
         "residual_tolerance": 1e-5,
         "versions": {},
+        "sink": {"images": 20, "token": 2},
     }
 
 
@@ -59,7 +60,7 @@ def arrays(seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     shape = {spec.name: tuple(SIZES[axis] for axis in spec.axes) for spec in schema.ARRAYS}
     optional = np.random.default_rng([seed, 1])  # their own, so that they leave the other numbers as they are
-    draws = {s.name: optional if s.name.startswith(("neuron_", "pair_")) else rng for s in schema.ARRAYS}
+    draws = {s.name: optional if s.name.startswith(("neuron_", "pair_", "sink_")) else rng for s in schema.ARRAYS}
     made = {s.name: draws[s.name].standard_normal(shape[s.name]) for s in schema.ARRAYS}
     ok = np.ones(SIZES["image"], bool)
     ok[list(QUARANTINED)] = False
@@ -81,6 +82,7 @@ def arrays(seed: int = 0) -> dict[str, np.ndarray]:
     made["text_top_ids"][..., -1], made["text_top_scores"][..., -1] = -1, np.nan
     made |= _neurons(made, ok, optional)
     made |= _pairs(made, optional)
+    made |= _sink(made)
     return {s.name: made[s.name].astype(s.dtype) for s in schema.ARRAYS}
 
 
@@ -150,11 +152,32 @@ def _pairs(made: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, n
         "pair_quantiles": np.sort(np.where(unread[..., None], 0, made["pair_quantiles"]), axis=-1),
         "pair_inertia": np.abs(absent("pair_inertia")),
         "pair_neuron_inertia": np.abs(made["pair_neuron_inertia"]),
+        **_kept(made, np.argsort(-score.ravel(), kind="stable")[: SIZES["pair_text"]], np.abs(absent("pair_std"))),
         "pair_text_rows": np.argsort(-score.ravel(), kind="stable")[: SIZES["pair_text"]],
         "pair_text_index": rng.integers(0, SIZES["text"], made["pair_text_index"].shape),
         "pair_text_error": -np.sort(-np.abs(made["pair_text_error"]), axis=-1),
         **{f"pair_{kind}_ids": ids[kind] for kind in ids},
         **{f"pair_{kind}_scores": scores[kind] for kind in scores},
+    }
+
+
+def _kept(made: dict[str, np.ndarray], rows: np.ndarray, std: np.ndarray) -> dict[str, np.ndarray]:
+    """Coefficients of the described pairs, of mean zero and the stored deviation."""
+    x = made["pair_text_scores"] - made["pair_text_scores"].mean(1, keepdims=True)
+    x *= (std.ravel()[rows] / x.std(1))[:, None]
+    scale = np.abs(x).max(1)
+    return {"pair_text_scores": x / np.where(scale > 0, scale, 1)[:, None], "pair_text_scale": scale}
+
+
+def _sink(made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of the attention sink: token 2, in 14 of 20 images."""
+    attention, change = np.exp(made["sink_attention"]), np.abs(made["sink_change"]).astype(np.float32)
+    return {
+        "sink_attention": attention / attention.sum(-1, keepdims=True),
+        "sink_most": np.array([0, 3, 14, 0, 3]),
+        "sink_change": change,
+        "sink_signed": np.clip(made["sink_signed"], -change, change),
+        "sink_register_order": np.argsort(-change, kind="stable"),
     }
 
 

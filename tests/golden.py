@@ -20,18 +20,33 @@ from pathlib import Path
 
 import numpy as np
 
-from tests import golden_first, golden_pairs, golden_pairs_rules, golden_second, golden_segmentation, golden_text
+from tests import (
+    golden_drift,
+    golden_first,
+    golden_pairs,
+    golden_pairs_rules,
+    golden_second,
+    golden_segmentation,
+    golden_text,
+)
 from tests.golden_set import GoldenSet, Method, Rules, Verdict, close
 
 ACTIVATIONS = ("gelu", "quickgelu")
 METHODS: list[Method] = [golden_first.first_order, golden_second.second_order, golden_text.sparse_text]
-RESNET_METHODS: list[Method] = [golden_pairs.resnet_pairs, golden_segmentation.segmentation, golden_text.resnet_text]
+RESNET_METHODS: list[Method] = [
+    golden_pairs.resnet_pairs,
+    golden_text.resnet_text,
+    golden_segmentation.segmentation,
+    golden_drift.drift,
+    golden_drift.sink,
+]
 RULES: Rules = {
     **golden_first.RULES,
     **golden_second.RULES,
     **golden_text.RULES,
     **golden_pairs_rules.RULES,
     **golden_segmentation.RULES,
+    **golden_drift.RULES,
 }
 
 

@@ -6,7 +6,8 @@
 from collections.abc import Container, Sequence
 
 from core.bundle.schema_neurons import LISTS, NEURON_ARRAYS, NEURON_AXES
-from core.bundle.schema_pairs import PAIR_ARRAYS, PAIR_AXES
+from core.bundle.schema_pairs import PAIR_ARRAYS, PAIR_AXES, PAIR_SCORE_ARRAYS
+from core.bundle.schema_sink import SINK_ARRAYS
 from core.bundle.schema_types import ArraySpec, Column, FieldSpec, FileSpec, IndexSpec, TableSpec
 from core.errors import AddressError
 from core.ids import Head, parse
@@ -15,6 +16,8 @@ __all__ = [
     "LISTS",
     "NEURON_ARRAYS",
     "PAIR_ARRAYS",
+    "PAIR_SCORE_ARRAYS",
+    "SINK_ARRAYS",
     "ArraySpec",
     "Column",
     "FieldSpec",
@@ -87,6 +90,8 @@ ARRAYS = (
               "unit mean embedding of each class's prompts", optional=True),
     *NEURON_ARRAYS,
     *PAIR_ARRAYS,
+    *PAIR_SCORE_ARRAYS,
+    *SINK_ARRAYS,
 )  # fmt: skip
 
 TABLES = (
@@ -213,6 +218,8 @@ FIELDS = (
               "active_quantile (of a neuron's own norms), atoms (scaling of the texts)", optional=True),
     FieldSpec("pairs", "object", "how neuron-head pairs were measured: largest (images a score is over), "
               "inertia_images, described (pairs with texts), atoms (scaling of the texts)", optional=True),
+    FieldSpec("sink", "object", "the attention sink of a ResNet's pool: images it is from, token (its position)",
+              optional=True),
     FieldSpec("zero_shot", "object", "zero-shot accuracy over the ok images", optional=True),
     FieldSpec("worst_residual", "float", "largest |sum of parts - unit representation| over all images and outputs"),
     FieldSpec("residual_tolerance", "float", "the largest residual that counts as closed, in this precision"),

@@ -57,3 +57,14 @@ PAIR_ARRAYS = (
     _array("text_error", "float32", ("pair_text", "pair_atom"),
            "share of the squared norm of d̂ left after this many texts"),
 )  # fmt: skip
+
+PAIR_SCORE_ARRAYS = (
+    _array("text_scores", "float16", ("pair_text", "neuron_image"),
+           "x / text_scale of every described pair in every measured image, which drift pages sum"),
+    _array("text_scale", "float32", ("pair_text",), "largest |x| of each described pair"),
+    _array("constant", "float32", ("later_head", "out"),
+           "what each pair of a head adds beside s D to the representation before it is scaled to one, the same in "
+           "every image: (W_O b_V + b_O / heads) / neurons in a ResNet, zero in a ViT, whose biases are parts of their "
+           "own"),
+)  # fmt: skip
+"""All three or none, and only beside the arrays above."""

@@ -11,7 +11,8 @@ from core.bundle.atomic import digest_file
 from core.bundle.faiss_store import METRICS, OpenIndex, search
 from core.bundle.read import Bundle, confined, open_bundle, read_manifest
 from core.bundle.verify_neurons import neuron_problems
-from core.bundle.verify_pairs import pair_problems
+from core.bundle.verify_pairs import pair_problems, pair_score_problems
+from core.bundle.verify_sink import sink_problems
 from core.bundle.write import list_files
 from core.errors import BundleDamaged, BundleMissing
 
@@ -95,7 +96,8 @@ def _content_problems(bundle: Bundle) -> list[str]:
         problems += _guarded(_opens(bundle, name))
     # the comparisons below need all of them
     if not problems:
-        for check in (_closing, _images, _units, _heads, _texts, _thumbs, _index_list, neuron_problems, pair_problems):
+        own = (_closing, _images, _units, _heads, _texts, _thumbs, _index_list)
+        for check in (*own, neuron_problems, pair_problems, pair_score_problems, sink_problems):
             problems += _guarded(check(bundle))
     return problems
 

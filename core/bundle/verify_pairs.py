@@ -7,6 +7,7 @@ import numpy as np
 from core.bundle import schema
 from core.bundle.read import Bundle
 
+_FP16_STEP = 2.0**-11
 _FP32_STEP = 2.0**-24
 
 
@@ -79,3 +80,29 @@ def _texts(bundle: Bundle) -> Iterator[str]:
         yield "pairs/text_index.npy points at rows that do not exist."
     if coefs[texts < 0].any():
         yield "pairs/text_coef.npy has coefficients without texts."
+
+
+def pair_score_problems(bundle: Bundle) -> Iterator[str]:
+    """The same of the described pairs' coefficients in every measured image."""
+    names = {spec.name for spec in schema.PAIR_SCORE_ARRAYS}
+    there = names & set(bundle.facts["arrays"])
+    if there and (there != names or "pair_text_rows" not in bundle.facts["arrays"]):
+        lacks = min((names | {"pair_text_rows"}) - set(bundle.facts["arrays"]))
+        yield f"pairs/ lacks {schema.ARRAY[lacks].path}: coefficients of described pairs are there whole or not at all."
+    elif there and {spec.name for spec in schema.PAIR_ARRAYS} <= set(bundle.facts["arrays"]):  # else told above
+        yield from _pair_scores(bundle)
+
+
+def _pair_scores(bundle: Bundle) -> Iterator[str]:
+    rows, scale = np.asarray(bundle.array("pair_text_rows")), np.asarray(bundle.array("pair_text_scale"))
+    x = np.asarray(bundle.array("pair_text_scores"), np.float32)
+    deviation = np.asarray(bundle.array("pair_std")).ravel()
+    if rows.size and not (rows.min() >= 0 and rows.max() < deviation.size):
+        return  # told above
+    std = deviation[rows]
+    if not (np.isfinite(x).all() and np.isfinite(scale).all()):
+        yield "pairs/text_scores.npy or text_scale.npy is not finite."
+    elif x.shape[1] and (np.abs(x.mean(1, dtype=np.float64)) > _FP16_STEP).any():
+        yield "pairs/text_scores.npy does not have mean zero."
+    elif x.shape[1] and (np.abs(x.std(1, dtype=np.float64) * scale - std) > 2 * _FP16_STEP * scale).any():
+        yield "pairs/text_scores.npy does not have the deviation in pairs/std.npy."

@@ -16,11 +16,13 @@ from core.errors import InputError
 from core.ids import Head
 from core.store import answers as a
 from core.store import spread
+from core.store.drift import DriftTable
 from core.store.heads import HeadTable
 from core.store.images import ImageTable
 from core.store.measures import as_groups, follows
 from core.store.neurons import NeuronTable
 from core.store.scan import Scores, gather, scan, spread_ids
+from core.store.sink import Sink, read_sink
 from core.store.texts import check_text
 from core.text.zeroshot import binomial_error
 
@@ -116,6 +118,17 @@ class Store:
     def neurons(self) -> NeuronTable | None:
         """Answers about MLP neurons, where this bundle has them (see NeuronTable)."""
         return NeuronTable(self.bundle, self._folded, FOLD_ABOVE) if self.bundle.has("neuron_direction") else None
+
+    @cached_property
+    def drift(self) -> DriftTable | None:
+        """Answers about drift over groups of images, where this bundle keeps what they need (see DriftTable)."""
+        return DriftTable(self.bundle, self.images) if self.bundle.has("pair_text_scores") else None
+
+    @cached_property
+    def sink(self) -> Sink | None:
+        """The attention sink of a ResNet's pool, where it was measured."""
+        pool = self.bundle.facts["model"]["tower"] == "resnet"
+        return read_sink(self.bundle) if pool and self.bundle.has("sink_attention") else None
 
     # --- one head -------------------------------------------------------------------------------------------------
 

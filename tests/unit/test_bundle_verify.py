@@ -36,7 +36,7 @@ def reseal(folder, **changes):
 def test_a_whole_bundle_has_no_problem_and_progress_reaches_its_end(folder):
     steps: list[tuple[int, int, str]] = []
     report = verify(folder, lambda *step: steps.append(step))
-    assert report.ok and report.problems == () and report.files == 86 and report.size > 10_000
+    assert report.ok and report.problems == () and report.files == 94 and report.size > 10_000
     done, totals = [step[0] for step in steps], {step[1] for step in steps}
     assert done == sorted(done) and len(totals) == 1 and done[-1] == totals.pop()
 
@@ -168,6 +168,13 @@ def _short_index(folder):
         (_add("pairs/text_rows.npy", 3, 100), "pairs/text_rows.npy names pairs that do not exist"),
         (_swapped_pairs, "pairs/text_rows.npy is not in the order of pairs/score.npy"),
         (_add("pairs/text_index.npy", (1, 1), 12), "pairs/text_index.npy points at rows"),
+        (_add("pairs/text_scores.npy", (2, 3), np.nan), "pairs/text_scores.npy or text_scale.npy is not finite"),
+        (_add("pairs/text_scores.npy", (2, 3), 0.3), "pairs/text_scores.npy does not have mean zero"),
+        (_add("pairs/text_scale.npy", 2, 0.3), "pairs/text_scores.npy does not have the deviation in pairs/std.npy"),
+        (_add("sink/attention.npy", (1, 2), 0.1), "sink/attention.npy does not sum to one"),
+        (_add("sink/most.npy", 2, 1), "sink/most.npy does not count each image once"),
+        (_add("sink/signed.npy", 2, 9), "sink/signed.npy is larger than sink/change.npy"),
+        (_add("sink/register_order.npy", 2, 1), "sink/register_order.npy does not order the neurons"),
         (_shifted_pairs, "index/pairs/L3.H0.faiss does not answer as pairs/coords.npy does"),
         (_shifted_neurons, "index/neurons.faiss does not answer as neurons/direction.npy does"),
     ],
@@ -207,6 +214,27 @@ def test_pairs_are_there_whole_or_not_at_all(folder):
     del document["files"]["pairs/std.npy"], document["arrays"]["pair_std"]
     (folder / "bundle.json").write_text(json.dumps(document))
     assert verify(folder).problems == ("pairs/ lacks pairs/std.npy: pairs are there whole or not at all.",)
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [("pair_text_scale", "pairs/ lacks pairs/text_scale.npy"), ("sink_change", "sink/ lacks sink/change.npy")],
+)
+def test_sink_and_kept_coefficients_are_there_whole_or_not_at_all(folder, name, lost):
+    document = json.loads((folder / "bundle.json").read_text())
+    path = document["arrays"].pop(name)["path"]
+    (folder / path).unlink()
+    del document["files"][path]
+    (folder / "bundle.json").write_text(json.dumps(document))
+    (problem,) = verify(folder).problems
+    assert problem.startswith(lost) and "whole or not at all" in problem
+
+
+def test_another_sink_than_the_counts_say_is_found(folder):
+    document = json.loads((folder / "bundle.json").read_text())
+    document["sink"]["token"] = 3
+    (folder / "bundle.json").write_text(json.dumps(document))
+    assert verify(folder).problems == ("bundle.json calls another token the sink than sink/most.npy does.",)
 
 
 def test_neurons_are_there_whole_or_not_at_all(folder):
