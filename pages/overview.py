@@ -37,11 +37,9 @@ def main() -> None:
     opened = resources.current()
     facts = opened.store.facts()
     titles = overview_grid.measures(opened)
+    numbers = selection.integer(0, MOST_SAMPLES)
     chosen = selection.read(
-        OverviewView,
-        measure=selection.one_of(*titles),
-        sample=selection.integer(0, MOST_SAMPLES),
-        **sink_panel.readers(opened),
+        OverviewView, None, measure=selection.one_of(*titles), sample=numbers, **sink_panel.readers(opened)
     )
     st.title("Overview")
     introduction(opened, facts, chosen)
@@ -53,10 +51,10 @@ def main() -> None:
     with st.expander("How these were picked"):
         st.caption(overview_entry.RULE)
     neurons = overview_neurons.draw(opened)
-    sink = sink_panel.draw(opened, chosen)
     overview_table.draw(opened, facts)
     st.subheader("Zero-shot accuracy")
     overview_accuracy.draw(facts, opened.store.ablations())
+    sink = sink_panel.draw(opened, chosen)
     figures.page_data(lambda: data(opened, facts, chosen.view, shown, neurons) | {"sink": sink}, "overview")
 
 

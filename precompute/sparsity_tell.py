@@ -35,10 +35,10 @@ def _tell_layer(rows: Sequence[Row], layer: int | None, lenses: Sequence[NeuronH
     counts = {
         "pairs": sum(lens.neurons * len(lens.pairs) for lens in of),
         "neurons": sum(lens.neurons for lens in of),
-        "heads": len({head for lens in of for head in lens.pairs}),
+        "heads": sum(len(lens.pairs) for lens in of),
     }
     if layer is not None or len(lenses) > 1:
-        print(f"— layer {layer}" if layer is not None else "— all layers together")
+        print(f"— layer {layer}" if layer is not None else "— all layers together, the best of each")
     print(f"everything mean-ablated {next(row for row in rows if row.change.kind == 'all').top1:.1%}")
     for kind, title in _TITLES.items():
         amounts = sorted({row.change.amount or 0 for row in rows if row.change.kind == kind}, reverse=kind == "kept")

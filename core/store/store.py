@@ -121,13 +121,6 @@ class Store:
         return NeuronTable(self.bundle, self._folded, FOLD_ABOVE) if self.bundle.has("neuron_direction") else None
 
     @cached_property
-    def pairs(self) -> PairTable | None:
-        """Answers about neuron-head pairs, where this bundle has them (see PairTable)."""
-        if self.neurons is None or not self.bundle.has("pair_coords"):
-            return None
-        return PairTable(self.bundle, self.neurons, self.head_table, self._folded, FOLD_ABOVE)
-
-    @cached_property
     def drift(self) -> DriftTable | None:
         """Answers about drift over groups of images, where this bundle keeps what they need (see DriftTable)."""
         return DriftTable(self.bundle, self.images) if self.bundle.has("pair_text_scores") else None
@@ -137,6 +130,13 @@ class Store:
         """The attention sink of a ResNet's pool, where it was measured."""
         pool = self.bundle.facts["model"]["tower"] == "resnet"
         return read_sink(self.bundle) if pool and self.bundle.has("sink_attention") else None
+
+    @cached_property
+    def pairs(self) -> PairTable | None:
+        """Answers about neuron-head pairs, where this bundle has them (see PairTable)."""
+        if self.neurons is None or not self.bundle.has("pair_coords"):
+            return None
+        return PairTable(self.bundle, self.neurons, self.head_table, self._folded, FOLD_ABOVE)
 
     # --- one head -------------------------------------------------------------------------------------------------
 

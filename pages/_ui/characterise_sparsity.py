@@ -8,7 +8,6 @@ import streamlit as st
 from core.store import Sparse
 from pages._ui import figures
 from pages._ui import sparsity_figures as drawn
-from pages._ui.characterise_figures import layer_name
 from pages._ui.resources import Opened
 from pages._ui.words import count, plain
 
@@ -47,7 +46,7 @@ def kept(opened: Opened, rows: Sequence[Sparse], layer: str) -> None:
     if opened.store.facts().tower == "resnet":
         whose, rest = "", "In a ResNet nothing but constants is left besides."
     else:
-        whose = f" of {layer_name(layer)}"
+        whose = " of all analysed layers, the best of each," if layer == "all" else f" of layer {layer}, chosen above,"
         rest = (
             "What does not go from these neurons through later heads stays as it is, so the lines end at what that "
             "alone can do."

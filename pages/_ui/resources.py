@@ -173,6 +173,14 @@ def neuron_explainer(opened: Opened) -> "NeuronExplainer":
     return model.companion("neurons", lambda: NeuronExplainer(model, table))
 
 
+def semantic_explainer(opened: Opened) -> "SemanticExplainer":
+    """Segments pictures with the live model of a bundle; see `explainer`."""
+    from core.explain.semantic import SemanticExplainer  # as in `_load`
+
+    model = explainer(opened)
+    return model.companion("semantic", lambda: SemanticExplainer(model, opened.store.bundle))
+
+
 def pair_explainer(opened: Opened) -> "PairExplainer":
     """What the live model says of the pairs of a bundle that has some (`opened.store.pairs`); see `explainer`."""
     from core.explain.pairs import PairExplainer  # as in `_load`
@@ -181,14 +189,6 @@ def pair_explainer(opened: Opened) -> "PairExplainer":
     if table is None:
         raise BundleMissing("This bundle has no neuron-head pairs.")
     return neurons.explainer.companion("pairs", lambda: PairExplainer(neurons, table))
-
-
-def semantic_explainer(opened: Opened) -> "SemanticExplainer":
-    """Segments pictures with the live model of a bundle; see `explainer`."""
-    from core.explain.semantic import SemanticExplainer  # as in `_load`
-
-    model = explainer(opened)
-    return model.companion("semantic", lambda: SemanticExplainer(model, opened.store.bundle))
 
 
 def warm() -> None:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 from core.bundle.read import open_bundle
 from core.ids import parse
@@ -88,6 +90,20 @@ def test_a_text_finds_pairs(site: Site, visit: Callable) -> None:
     page.get_by_text("nearest to “a red wall”").wait_for(timeout=WAIT)
     second = visit(page.url)
     second.get_by_text("nearest to “a red wall”").wait_for(timeout=WAIT)
+
+
+def test_a_pair_in_an_image_of_ones_own(site: Site, visit: Callable) -> None:
+    page = visit(f"{site.address}/pairs?bundle={named(site, 'resnet')}&pair={best(site, 'resnet')}&tab=image")
+    page.get_by_text("quantile").first.wait_for(timeout=WAIT)
+    page.get_by_text("An image of your own").click()
+    picture = BytesIO()
+    Image.effect_noise((96, 64), 80).convert("RGB").save(picture, "PNG")
+    file = {"name": "mine.png", "mimeType": "image/png", "buffer": picture.getvalue()}
+    page.locator('input[type="file"]').set_input_files(file)
+    page.wait_for_url(re.compile("upload="))
+    page.get_by_text("Your upload, 96 × 64 px").wait_for(timeout=WAIT)
+    page.locator("img.overlay").nth(2).wait_for(timeout=WAIT)
+    page.get_by_text("x = ").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

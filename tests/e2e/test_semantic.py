@@ -341,7 +341,7 @@ def test_a_bundle_without_pairs_is_read_by_heads(visit: Visit, monkeypatch: pyte
     monkeypatch.setattr(Bundle, "has", lambda self, name: name not in gone and has(self, name))
     app = visit.open("semantic", method="pairs")
     by = next(each for each in app.get("button_group") if each.label == "By")
-    assert by.options == ["Heads", "MaskCLIP"] and "mean over all heads" in said(app)
+    assert by.options == ["Heads", "MaskCLIP"] and by.value == "heads" and "mean over all heads" in said(app)
     assert "no neuron–head pairs or neurons" in said(app)
 
 
