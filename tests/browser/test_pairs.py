@@ -95,7 +95,7 @@ def test_a_text_finds_pairs(site: Site, visit: Callable) -> None:
 def test_a_pair_in_an_image_of_ones_own(site: Site, visit: Callable) -> None:
     page = visit(f"{site.address}/pairs?bundle={named(site, 'resnet')}&pair={best(site, 'resnet')}&tab=image")
     page.get_by_text("quantile").first.wait_for(timeout=WAIT)
-    page.get_by_text("An image of your own").click()
+    page.get_by_text("An image of your own").first.click()
     picture = BytesIO()
     Image.effect_noise((96, 64), 80).convert("RGB").save(picture, "PNG")
     file = {"name": "mine.png", "mimeType": "image/png", "buffer": picture.getvalue()}
