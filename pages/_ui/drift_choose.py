@@ -47,7 +47,7 @@ def draw(table: DriftTable, chosen: Chosen[Any]) -> None:
                 "Less the pool's mean",
                 help="Off, as in the paper: pairs are chosen by the cosine of their direction with the text as it is. "
                 "On: with the text less the mean of the pool's texts. On the demo world the paper's way follows the "
-                "truth as well or better.",
+                "truth better for some concepts and worse for others.",
                 width="content",
                 **chosen.bound("centred"),
             )
