@@ -59,8 +59,9 @@ def levels(opened: Opened, chosen: Chosen[Any], table: PairTable, summary: PairS
     st.caption(
         plain(
             "The images that each moves most, whichever way: the pair by the size of its coefficient x, the neuron and "
-            f"the head by the length of their whole effect less its mean; {table.population}. The finer the unit, the "
-            "more alike its images should be."
+            f"the head by the length of their whole effect less its mean; {table.population}. In the paper, the finer "
+            "the unit, the more alike its images; the last line says whether that holds here.",
+            400,
         )
     )
     rows: list[tuple[Kind, str, str, Sequence[Hit]]] = [
