@@ -32,6 +32,7 @@ from precompute.reader import read_images
 from precompute.statistics import HeadStatistics
 from tests import bench_browser, bench_load
 from tests.bench_neurons import BENCHES as NEURONS
+from tests.bench_pairs import BENCHES as PAIRS
 from tests.bench_pool import BENCHES as POOL
 from tests.bench_sparse_text import BENCHES as SPARSE_TEXT
 from tests.bench_tools import plain, ratio, say, seconds
@@ -193,6 +194,7 @@ BENCHES: dict[str, Callable[[], object]] = {
     "visitors": lambda: subprocess.run([sys.executable, "-m", "tests.bench_visitors"], cwd=REPOSITORY, check=True),
     **NEURONS,
     **SPARSE_TEXT,
+    **PAIRS,
     **POOL,
 }
 
