@@ -112,15 +112,15 @@ METHODS = (
     Method(
         "Pairs of a neuron and a head: the finest units",
         r"What one neuron $n$ writes through one head $m$ that reads it is a number of the image times a direction of "
-        r"the weights: in a ViT the summand $s_m D_m$ above, in a ResNet, whose pool attends over the last map's tokens "
-        r"$z_t$ (positional embedding included), the one below. There pairs and biases sum to the representation. $x$ "
-        r"is a pair's coefficient, and its score the mean of the largest $|x|$. Its inertia says how unlike each other "
+        r"the weights: in a ViT the summand $s_m D_m$ above, in a ResNet, whose pool attends over the last map's "
+        r"tokens $z_t$ (positional embedding included), the one below. There pairs and biases sum to the "
+        r"representation. $x$ is a pair's coefficient, and its score the mean of the largest $|x|$. Its inertia says how unlike each other "
         r"the images are in which it writes most; sub-concepts are a neuron's pairs of low inertia whose images are "
         r"the neuron's own.",
         (
-            r"s_{n,h}(I) = rac{1}{ho} \sum_t a^h_t z_t[n], \qquad D_{n,h} = W_O^h W_V^h[:,n]",
-            r"x = (s - ar s)\,\lVert DVert, \qquad \mathrm{score} = \mathrm{mean}_{50\ \mathrm{largest}}\,|x|",
-            r"\mathrm{inertia} = \sum_{i \in \mathrm{top}} \lVert e_i - ar eVert^2",
+            r"s_{n,h}(I) = \frac{1}{\rho} \sum_t a^h_t z_t[n], \qquad D_{n,h} = W_O^h W_V^h[:,n]",
+            r"x = (s - \bar s)\,\lVert D\rVert, \qquad \mathrm{score} = \mathrm{mean}_{50\ \mathrm{largest}}\,|x|",
+            r"\mathrm{inertia} = \sum_{i \in \mathrm{top}} \lVert e_i - \bar e\rVert^2",
         ),
         "bu2025",
     ),
@@ -137,14 +137,14 @@ METHODS = (
         "Drift: a concept over groups of images",
         r"The five pairs whose direction is most like a text write something in every image; the length of what they "
         r"write together, as a share of the representation's, is followed over years, folders or other groups.",
-        (r"\mathrm{share}(I) = rac{\lVert \sum_j (s_j D_j + c_j)Vert}{\lVert \mathrm{rep}(I)Vert}",),
+        (r"\mathrm{share}(I) = \frac{\lVert \sum_j (s_j D_j + c_j)\rVert}{\lVert \mathrm{rep}(I)\rVert}",),
         "bu2025",
     ),
     Method(
         "The attention sink and its registers",
         r"The token that a ResNet's pool attends to most, beside its class token, and the neurons that drive it: those "
         r"whose absence changes its attention most, for all neurons from one pass.",
-        (r"\Delta_n = a_{\mathrm{sink}} - a_{\mathrm{sink}}\,ig|_{\,p[n] = 0}",),
+        (r"\Delta_n = a_{\mathrm{sink}} - a_{\mathrm{sink}}\,\big|_{\,p[n] = 0}",),
         "bu2025",
     ),
 )
