@@ -111,12 +111,12 @@ METHODS = (
     ),
     Method(
         "Pairs of a neuron and a head: the finest units",
-        r"What one neuron $n$ writes through one head $m$ that reads it is a number of the image times a direction of "
-        r"the weights: in a ViT the summand $s_m D_m$ above, in a ResNet, whose pool attends over the last map's "
+        r"What one neuron $n$ writes through one head $m$ that reads it is a number of the image times a direction "
+        r"of the weights: in a ViT the summand $s_m D_m$ above, in a ResNet, whose pool attends over the last map's "
         r"tokens $z_t$ (positional embedding included), the one below. There pairs and biases sum to the "
-        r"representation. $x$ is a pair's coefficient, and its score the mean of the largest $|x|$. Its inertia says how unlike each other "
-        r"the images are in which it writes most; sub-concepts are a neuron's pairs of low inertia whose images are "
-        r"the neuron's own.",
+        r"representation. $x$ is a pair's coefficient, and its score the mean of the largest $|x|$. Its inertia says "
+        r"how unlike each other the images are in which it writes most; sub-concepts are a neuron's pairs of low "
+        r"inertia whose images are the neuron's own.",
         (
             r"s_{n,h}(I) = \frac{1}{\rho} \sum_t a^h_t z_t[n], \qquad D_{n,h} = W_O^h W_V^h[:,n]",
             r"x = (s - \bar s)\,\lVert D\rVert, \qquad \mathrm{score} = \mathrm{mean}_{50\ \mathrm{largest}}\,|x|",
