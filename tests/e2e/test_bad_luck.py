@@ -166,7 +166,7 @@ def test_a_disk_that_fills(world: World, vit_bundle: Path, tmp_path: Path) -> No
                 refused(world.run(disk), "The disk is full", "run the same command again; what is finished is kept")
                 assert not (disk / vit_bundle.name / "bundle.json").exists()
                 subprocess.run([word.format(size) for word in resize], check=True)
-        resized = [word.format(5_000) for word in resize]
+        resized = [word.format(20_000) for word in resize]
         subprocess.run(resized, check=True)
         assert_same(call(world.run(disk)).bundle, vit_bundle)
     finally:
