@@ -99,7 +99,8 @@ def texts(
     opened: Opened, rows: tuple[Characterised, ...], layers: list[str], chosen: "selection.Chosen[CharacteriseView]"
 ) -> None:
     st.subheader("Directions rebuilt from texts")
-    st.selectbox("Layer", layers, format_func=drawn.layer_name, **chosen.bound("layer"))
+    if len(layers) > 1:  # a ResNet has one layer of neurons
+        st.selectbox("Layer", layers, format_func=drawn.layer_name, **chosen.bound("layer"))
     st.caption(
         "How to read it: each neuron's direction is replaced by what its first texts make of it, with norm one and the "
         "neuron's own coefficient. The sooner a line reaches the first components (dashed), the fewer texts say what "

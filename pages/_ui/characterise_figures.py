@@ -95,7 +95,7 @@ def texts_chart(rows: Sequence[Characterised], layer: str) -> go.Figure:
 
 def _bars(rows: Sequence[Characterised], kinds: Sequence[str]) -> go.Figure:
     layers = [*layers_of(rows), None]
-    names = ["all layers" if layer is None else f"L{layer}" for layer in layers]
+    names = ["all together" if layer is None else f"L{layer}" for layer in layers]
     figure = go.Figure()
     for kind in kinds:
         by_layer = {row.layer: row for row in rows if row.kind == kind}
