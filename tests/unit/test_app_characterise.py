@@ -71,7 +71,7 @@ def test_every_number_is_the_tables(folder: Path) -> None:
         assert [names[trace["name"]] for trace in traces] == kinds
         for trace in traces:
             kind = names[trace["name"]]
-            assert trace["x"] == ["L1", "all layers"]
+            assert trace["x"] == ["L1", "all together"]
             assert trace["y"] == [by_key[kind, layer, None].top1 for layer in (1, None)]
             assert trace["error_y"]["array"] == [by_key[kind, layer, None].error for layer in (1, None)]
             assert trace["text"] == [f"{y:.1%}" for y in trace["y"]]
