@@ -165,9 +165,7 @@ def _add_characterise(commands: "argparse._SubParsersAction[argparse.ArgumentPar
         "--texts", type=_counts, default="1,2,4,8,16,32,64,128", help="numbers of texts that a neuron is rebuilt from"
     )
     parser.add_argument("--csv", type=Path, help="also write the table to this file")
-    parser.add_argument("--model", help="where the model of the bundle is, if its folder was moved")
-    parser.add_argument("--pretrained", help="where its weights file is, if it was made from one")
-    parser.add_argument("--device", default="auto", choices=DEVICES)
+    _add_recorded_model(parser)
     parser.add_argument("--torch-threads", type=_positive, help="default: all cores")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
@@ -186,9 +184,7 @@ def _add_sparsity(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a file too")
     parser.add_argument("--batch", type=_positive, default=32, help="images a forward pass")
-    parser.add_argument("--model", help="where the model of the bundle is, if its folder was moved")
-    parser.add_argument("--pretrained", help="where its weights file is, if it was made from one")
-    parser.add_argument("--device", default="auto", choices=DEVICES)
+    _add_recorded_model(parser)
     parser.add_argument("--torch-threads", type=_positive, help="default: all cores")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
@@ -209,10 +205,15 @@ def _add_drift(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", 
     parser.add_argument("--centred", action="store_true", help="choose them by the text less the mean of the pool")
     parser.add_argument("--batch", type=_positive, default=32, help="images a forward pass")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write every concept and group to a file too")
+    _add_recorded_model(parser)
+    _add_resources(parser)
+
+
+def _add_recorded_model(parser: argparse.ArgumentParser) -> None:
+    """Where the model of a finished bundle is now."""
     parser.add_argument("--model", help="where the model of the bundle is, if its folder was moved")
     parser.add_argument("--pretrained", help="where its weights file is, if it was made from one")
     parser.add_argument("--device", default="auto", choices=DEVICES)
-    _add_resources(parser)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
