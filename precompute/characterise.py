@@ -52,15 +52,14 @@ def labels(source: Source) -> np.ndarray:
 
 
 class Neurons:
-    """The neurons of `layers` (their numbers in the model, as in the source: [None] in a ResNet, which has the rows of
-    all layers together alone) over the measured images with a class.
+    """The neurons of `layers` (their numbers in the model, as in the source: [None] in a ResNet) over the measured
+    images with a class.
 
     `labelled` is None where no such image is.
     """
 
     def __init__(self, source: Source, layers: Sequence[int | None]) -> None:
-        self.source = source
-        self.layers = tuple(_ONLY if layer is None else layer for layer in layers)
+        self.source, self.layers = source, tuple(layers)
         ids, label_i = np.asarray(source.array("neuron_image_ids")), labels(source)
         self._rows = np.flatnonzero(label_i >= 0)
         unit_io = np.asarray(source.array("representations")[ids[self._rows]], np.float32)
@@ -91,7 +90,7 @@ class Neurons:
     def without_texts(self, seen: Seen = lambda n: None) -> list[Accuracy]:
         """Base accuracy, ablations, first components."""
         assert self.labelled is not None
-        return _once(characterise(self.labelled, ((layer, effects) for layer, effects in self._by_layer(seen))))
+        return characterise(self.labelled, self._by_layer(seen))
 
     def with_texts(
         self, atoms_wo: Tensor, index_nm: Tensor, counts: Sequence[int], pool: str, seen: Seen = lambda n: None
@@ -100,20 +99,12 @@ class Neurons:
         assert self.labelled is not None
         parts = index_nm.chunk(len(self.layers))
         layers = ((*pair, part) for pair, part in zip(self._by_layer(seen), parts, strict=True))
-        return _once(characterise_texts(self.labelled, layers, atoms_wo, counts, pool))
+        return characterise_texts(self.labelled, layers, atoms_wo, counts, pool)
 
-    def _by_layer(self, seen: Seen) -> Iterator[tuple[int, Effects]]:
+    def _by_layer(self, seen: Seen) -> Iterator[tuple[int | None, Effects]]:
         for at, layer in enumerate(self.layers):
             yield layer, self.effects(at)
             seen(1)
-
-
-_ONLY = -1  # the one layer of a ResNet
-
-
-def _once(rows: Sequence[Accuracy]) -> list[Accuracy]:
-    """Without the rows of a layer that is all there is."""
-    return [row for row in rows if row.layer != _ONLY]
 
 
 def doublings(most: int) -> list[int]:

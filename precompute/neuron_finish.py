@@ -3,7 +3,7 @@
 Every number is over the measured images (neurons/image_ids.npy), all of which are there again a few neurons at a time.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,11 @@ from core.bundle.schema import ARRAY, LISTS
 from core.bundle.write import BundleWriter
 from core.methods.clusters import chance_distance, concept_clusters
 from core.methods.neuron_head import NeuronHead, Principal
-from core.methods.sparse_text import AtomScaling, pursue, text_atoms
-from core.models.load import LoadedModel
+from core.methods.sparse_text import AtomScaling, SparseText, pursue, text_atoms
 from core.stats.topk import TopK
 from precompute.config import QUANTILES
 from precompute.neuron_totals import totals
-from precompute.neurons import MeasuredNeurons, lenses, measures_of
+from precompute.neurons import MeasuredNeurons, measures_of
 from precompute.plan import Plan
 
 ACTIVE = 0.98
@@ -28,18 +27,21 @@ _ENTRIES = 2**24  # numbers of s read at a time: 64 MB
 
 
 def write_neurons(
-    plan: Plan, writer: BundleWriter, model: LoadedModel, seen: Callable[[int], None] = lambda n: None
+    plan: Plan,
+    writer: BundleWriter,
+    made: Sequence[NeuronHead],
+    measured: MeasuredNeurons,
+    seen: Callable[[int], None] = lambda n: None,
 ) -> Mapping[str, Any]:
     """Write the arrays of neurons but for their texts, and the index; returns the axes (see core/bundle/schema.py).
 
-    `seen(n)` is told of every n neurons done.
+    `made` the lens on each layer; `seen(n)` is told of every n neurons done.
     """
-    made, measured = lenses(plan, model), MeasuredNeurons(plan)
     unit_no = np.load(plan.folder / "representations.npy", mmap_mode="r")
     chance = chance_distance(unit_no[measured.image_ids])
     layers, neurons, images = len(made), made[0].neurons, len(measured.image_ids)
     carriers = [str(pair) for pair in made[0].pairs]  # of the first layer, which has the most
-    arrays = _Arrays(writer, layers, neurons, images, [*LISTS[:3], *measures_of(model.tower)])
+    arrays = _Arrays(writer, layers, neurons, images, [*LISTS[:3], *measures_of(made[0].tower)])
     for i, lens in enumerate(made):
         layer = _Layer(lens, measured, len(carriers), plan.settings.neuron_largest)
         layer.fit(seen)
@@ -223,9 +225,12 @@ def describe_neurons(
     atoms_wo = text_atoms(torch.from_numpy(texts_wo), AtomScaling.UNIT)
     count = min(plan.settings.neuron_texts, out, len(texts_wo))
     flat = torch.from_numpy(direction_lno.reshape(-1, out))
-    result = pursue(flat, atoms_wo, count, progress=progress)
-    shape = (layers, neurons, -1)
-    writer.array("neuron_text_index", result.index_nm.numpy().astype(np.int32).reshape(shape))
-    writer.array("neuron_text_coef", result.coefficient_nm.numpy().astype(np.float32).reshape(shape))
-    writer.array("neuron_text_error", result.residual_nm.numpy().astype(np.float32).reshape(shape))
+    write_texts(writer, "neuron_text", pursue(flat, atoms_wo, count, progress=progress), (layers, neurons))
     return count
+
+
+def write_texts(writer: BundleWriter, name: str, found: SparseText, shape: tuple[int, ...]) -> None:
+    """The three arrays of a sparse decomposition, the directions arranged as `shape`."""
+    writer.array(f"{name}_index", found.index_nm.numpy().astype(np.int32).reshape(*shape, -1))
+    writer.array(f"{name}_coef", found.coefficient_nm.numpy().astype(np.float32).reshape(*shape, -1))
+    writer.array(f"{name}_error", found.residual_nm.numpy().astype(np.float32).reshape(*shape, -1))

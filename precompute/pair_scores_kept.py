@@ -12,19 +12,21 @@ import torch
 from core.bundle.schema import ARRAY
 from core.bundle.write import BundleWriter
 from core.methods.neuron_head import NeuronHead, PoolPairs
-from core.models.load import LoadedModel
-from precompute.neurons import MeasuredNeurons, lenses
+from precompute.neurons import MeasuredNeurons
 from precompute.plan import Plan
 
 _ENTRIES = 2**24  # numbers of s read at a time: 64 MB
 
 
 def keep_pair_scores(
-    plan: Plan, writer: BundleWriter, model: LoadedModel, seen: Callable[[int], None] = lambda n: None
+    plan: Plan,
+    writer: BundleWriter,
+    made: Sequence[NeuronHead],
+    measured: MeasuredNeurons,
+    seen: Callable[[int], None] = lambda n: None,
 ) -> None:
     """Write pair_text_scores, pair_text_scale and pair_constant, from the pairs' rows, lengths and means that are
     written already. `seen(n)` is told of every n pairs done."""
-    made, measured = lenses(plan, model), MeasuredNeurons(plan)
     rows_p, length_lnm, mean_lnm = (
         np.load(plan.folder / ARRAY[name].path) for name in ("pair_text_rows", "pair_length", "neuron_mean_s")
     )

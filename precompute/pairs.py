@@ -4,7 +4,7 @@ Every number is over the measured images, all of which are there again a few neu
 x of all of them are sorted once, and never stored. Memory does not depend on how many pairs there are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,10 +18,10 @@ from core.bundle.write import BundleWriter
 from core.methods.neuron_head import NeuronHead
 from core.methods.pair_scores import INERTIA_IMAGES, LARGEST, fit_pairs, inertia, largest_images, order, uncentred_norms
 from core.methods.sparse_text import AtomScaling, pursue, text_atoms
-from core.models.load import LoadedModel
 from core.stats.topk import pack, unpack
 from precompute.config import QUANTILES
-from precompute.neurons import MeasuredNeurons, lenses
+from precompute.neuron_finish import write_texts
+from precompute.neurons import MeasuredNeurons
 from precompute.plan import Plan
 
 _ENTRIES = 2**23  # scalars looked at a time: 32 MB, and some six times as much with their order
@@ -30,13 +30,17 @@ _SAMPLES = 5
 
 
 def write_pairs(
-    plan: Plan, writer: BundleWriter, model: LoadedModel, seen: Callable[[int], None] = lambda n: None
+    plan: Plan,
+    writer: BundleWriter,
+    made: Sequence[NeuronHead],
+    measured: MeasuredNeurons,
+    seen: Callable[[int], None] = lambda n: None,
 ) -> Mapping[str, Any]:
     """Write the arrays of pairs but for their texts, and the indexes; returns the axes (core/bundle/schema_pairs.py).
 
-    `seen(n)` is told of every n neurons done. After `write_neurons`, whose axes neuron_layer and later_head are used.
+    `made` the lens on each layer; `seen(n)` is told of every n neurons done. After `write_neurons`, whose axes
+    neuron_layer and later_head are used.
     """
-    made, measured = lenses(plan, model), MeasuredNeurons(plan)
     unit_io = np.load(plan.folder / ARRAY["representations"].path, mmap_mode="r")[measured.image_ids]
     basis_mok = made[0].basis_mok  # of the first layer, which has the most heads
     writer.array("pair_basis", basis_mok.cpu().numpy())
@@ -193,11 +197,9 @@ def describe_pairs(
         direction_po[at] = flat[rows[at]] @ basis_ok.T
     atoms_wo = text_atoms(torch.from_numpy(texts_wo), AtomScaling.UNIT)
     count = min(plan.settings.neuron_texts, direction_po.shape[1], len(texts_wo))
-    result = pursue(torch.from_numpy(direction_po), atoms_wo, count, progress=progress)
+    found = pursue(torch.from_numpy(direction_po), atoms_wo, count, progress=progress)
     writer.array("pair_text_rows", rows.astype(np.int32))
-    writer.array("pair_text_index", result.index_nm.numpy().astype(np.int32))
-    writer.array("pair_text_coef", result.coefficient_nm.numpy().astype(np.float32))
-    writer.array("pair_text_error", result.residual_nm.numpy().astype(np.float32))
+    write_texts(writer, "pair_text", found, rows.shape)
     return len(rows), count
 
 

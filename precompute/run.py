@@ -31,6 +31,7 @@ from precompute.finish import write_classes, write_indexes, write_manifest, writ
 from precompute.label import label_heads
 from precompute.merge import merge_partials
 from precompute.neuron_finish import describe_neurons, neuron_labels, write_neurons
+from precompute.neurons import MeasuredNeurons, lenses
 from precompute.pair_scores_kept import keep_pair_scores
 from precompute.pairs import describe_pairs, write_pairs
 from precompute.plan import Plan, check_inputs, load_plan
@@ -105,23 +106,24 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
         neuron_axes: Mapping[str, Any] | None = None
         sink: Mapping[str, int] | None = None
         if plan.neuron_layers:
-            neurons = len(plan.neuron_layers) * model.tower.neurons
+            # once for all that follows: folded weights and a QR a neuron are seconds, even of a small model
+            made, measured = lenses(plan, model), MeasuredNeurons(plan)
+            neurons = len(made) * model.tower.neurons
             with _bar(neurons, "neurons", "neuron", resources) as seen:
-                neuron_axes = write_neurons(plan, writer, model, seen)
+                neuron_axes = write_neurons(plan, writer, made, measured, seen)
             with _bar(neurons * plan.settings.neuron_texts, "describing", "text", resources) as seen:
                 neuron_axes = {**neuron_axes, "atom": describe_neurons(plan, writer, texts_wo, _steps(seen))}
             if plan.pairs:
                 with _bar(neurons, "pairs", "neuron", resources) as seen:
-                    neuron_axes = {**neuron_axes, **write_pairs(plan, writer, model, seen)}
+                    neuron_axes = {**neuron_axes, **write_pairs(plan, writer, made, measured, seen)}
                 with _bar(0, "describing", "text", resources) as seen:
                     described, atoms = describe_pairs(plan, writer, texts_wo, _steps(seen))
                 neuron_axes = {**neuron_axes, "pair_text": described, "pair_atom": atoms}
                 with _bar(described, "keeping", "pair", resources) as seen:
-                    keep_pair_scores(plan, writer, model, seen)
+                    keep_pair_scores(plan, writer, made, measured, seen)
             if plan.is_resnet:
-                measured = np.load(plan.folder / "neurons" / "image_ids.npy")
-                with _bar(min(SINK_IMAGES, len(measured)), "sink", "img", resources) as seen:
-                    sink = write_sink(plan, writer, model, measured, seen, resources.threads)
+                with _bar(min(SINK_IMAGES, len(measured.image_ids)), "sink", "img", resources) as seen:
+                    sink = write_sink(plan, writer, model, measured.image_ids, seen, resources.threads)
         with _bar(heads, "indexes", "head", resources) as seen:
             write_indexes(plan, writer, texts_wo, basis_lhoc, seen)
         with _bar(0, "classes", "prompt", resources) as seen:
@@ -130,9 +132,8 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
             with _bar(len(plan.neuron_layers), "character", "layer", resources) as seen:
                 write_characterisation(Unfinished(plan.folder), writer, pool.name, neuron_labels(plan), seen)
         if zero_shot is not None and plan.pairs:
-            measured = min(plan.images, plan.settings.neuron_images)
-            with _bar(measured, "sparsity", "img", resources) as seen:
-                write_sparsity(plan, writer, model, pool.name, seen)
+            with _bar(len(measured.image_ids), "sparsity", "img", resources) as seen:
+                write_sparsity(plan, writer, made, measured, pool.name, seen)
         write_manifest(plan, writer, model, pool, statistics, zero_shot, neuron_axes, sink)
     clean_up(plan)  # only now: until bundle.json stands, everything can be made again
     return plan.folder

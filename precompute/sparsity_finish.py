@@ -1,15 +1,15 @@
 """The table of sparsity and rank of a bundle that is being made, from the scalars that its run kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from core.bundle.write import BundleWriter
+from core.methods.neuron_head import NeuronHead
 from core.methods.sparse_text import text_atoms
-from core.models.load import LoadedModel
 from precompute.characterise import Unfinished, doublings, labels
-from precompute.neurons import MeasuredNeurons, lenses
+from precompute.neurons import MeasuredNeurons
 from precompute.plan import Plan
 from precompute.sparsity import Judged, as_table, sparsity
 from precompute.sparsity_fit import GRID, fitted
@@ -20,11 +20,16 @@ TEXTS = 8
 
 
 def write_sparsity(
-    plan: Plan, writer: BundleWriter, model: LoadedModel, pool: str, seen: Callable[[int], None] = lambda n: None
+    plan: Plan,
+    writer: BundleWriter,
+    made: Sequence[NeuronHead],
+    measured: MeasuredNeurons,
+    pool: str,
+    seen: Callable[[int], None] = lambda n: None,
 ) -> None:
     """After the arrays of pairs and of classes; no table where no measured image has a class. `seen` is told of
     measured images done."""
-    source, made, measured = Unfinished(plan.folder), lenses(plan, model), MeasuredNeurons(plan)
+    source = Unfinished(plan.folder)
     label_i = labels(source)
     if not (label_i >= 0).any():
         return

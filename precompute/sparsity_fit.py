@@ -74,11 +74,12 @@ NONE, ALL = Change("none"), Change("all")
 
 class Block(NamedTuple):
     """s - s̄ of some images, twice: for sums over the neurons of a head, and over the heads of a neuron, each lies as it
-    is read."""
+    is read. `value_bmk` what all neurons together are in each head's own space."""
 
     images: slice
     by_head_mbn: Tensor
     by_neuron_nbm: Tensor
+    value_bmk: Tensor
 
     @property
     def centred_bnm(self) -> Tensor:
@@ -124,8 +125,7 @@ class LayerFit:
         most = max(grid.components, default=1)
         self.components: Components = components(torch.from_numpy(top_nim).to(self.device), lens.reduce_ncm, most)
         blocks = self.blocks(kept, max(1, ENTRIES // self.mean_nm.size))
-        values = (head_values(block.centred_bnm, lens.value_nmk) for block in blocks)
-        norm_im = torch.cat([head_norms(value_bmk, lens.writer_mok) for value_bmk in values])
+        norm_im = torch.cat([head_norms(block.value_bmk, lens.writer_mok) for block in blocks])
         self.head_score_m = norm_im.topk(self.largest, dim=0).values.mean(0).cpu().numpy()
 
     @property
@@ -146,17 +146,18 @@ class LayerFit:
                 s_nbm -= self.mean_nm[:, None]
                 first, centred_nbm = shard.start + start, torch.from_numpy(s_nbm).to(self.device)
                 images = slice(first, first + s_nbm.shape[1])
-                yield Block(images, centred_nbm.permute(2, 1, 0).contiguous(), centred_nbm)
+                by_head_mbn = centred_nbm.permute(2, 1, 0).contiguous()
+                value_bmk = head_values(by_head_mbn.permute(1, 2, 0), self.lens.value_nmk)
+                yield Block(images, by_head_mbn, centred_nbm, value_bmk)
 
     def changes(self, block: Block) -> Iterator[tuple[Change, Tensor]]:
         """Every change of the grid, and what it adds to the representation (b, o)."""
         lens, centred_bnm = self.lens, block.centred_bnm
-        value_bmk = head_values(centred_bnm, lens.value_nmk)
-        all_bo = write(value_bmk, lens.writer_mok)
+        all_bo = write(block.value_bmk, lens.writer_mok)
         yield ALL, -all_bo
         for unit, masks in self.masks.items():
             if unit == "heads":
-                sums_rbo = kept_heads(value_bmk, lens.writer_mok, masks)
+                sums_rbo = kept_heads(block.value_bmk, lens.writer_mok, masks)
             else:
                 sums_rbo = kept_pairs(centred_bnm, lens.value_nmk, lens.writer_mok, masks)
             for percent, mask, sum_bo in zip(self.grid.keep, masks, sums_rbo, strict=True):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.methods.characterise import reconstructions
-from core.methods.pair_ablation import along_texts, head_values, write
+from core.methods.pair_ablation import along_texts, write
 from core.methods.sparse_text import pursue
 from precompute.sparsity import Judged, Row, Tally
 from precompute.sparsity_fit import Block, Change, LayerFit, Scalars, Seen, layer_number
@@ -118,7 +118,7 @@ class DescribedPairs:
         """The changes of some images; see `precompute.sparsity.sparsity`."""
         neuron_p, head_p, written_rpo = self._made[fit.lens.layer]
         c_pb = block.by_head_mbn[head_p, :, neuron_p]
-        all_bo = write(head_values(block.centred_bnm, fit.lens.value_nmk), fit.lens.writer_mok)
+        all_bo = write(block.value_bmk, fit.lens.writer_mok)
         everything = fit.mean_nm.size
         kept = Change("kept", "pairs", 100 * len(neuron_p) / everything, len(neuron_p))
         texts = [Change("texts", "pairs", count, len(neuron_p), self._pool) for count in self._counts]

@@ -75,8 +75,9 @@ class Labelled:
         return Accuracy(kind, layer, found["top1"], found["n"], *texts)  # type: ignore[arg-type]
 
 
-def characterise(labelled: Labelled, layers: Iterable[tuple[int, Effects]]) -> list[Accuracy]:
+def characterise(labelled: Labelled, layers: Iterable[tuple[int | None, Effects]]) -> list[Accuracy]:
     """The base accuracy, then every one of KINDS for each layer by itself, then for all of them together (layer None).
+    A layer without a number is all there is: its rows are those of all together.
 
     ValueError where shapes don't fit. Layers are asked for one after another, and only sums (i, o) are kept.
     """
@@ -84,14 +85,15 @@ def characterise(labelled: Labelled, layers: Iterable[tuple[int, Effects]]) -> l
     together = {kind: np.zeros(labelled.unit_io.shape, np.float32) for kind in KINDS}
     for layer, effects in layers:
         for kind, change_io in _changes(effects):
-            rows.append(labelled.accuracy(change_io, kind, layer))
+            if layer is not None:
+                rows.append(labelled.accuracy(change_io, kind, layer))
             together[kind] += change_io
     return rows + [labelled.accuracy(change_io, kind, None) for kind, change_io in together.items()]
 
 
 def characterise_texts(
     labelled: Labelled,
-    layers: Iterable[tuple[int, Effects, Tensor]],
+    layers: Iterable[tuple[int | None, Effects, Tensor]],
     atoms_wo: Tensor,
     counts: Sequence[int],
     pool: str,
@@ -107,7 +109,8 @@ def characterise_texts(
         rebuilt_mno = reconstructions(torch.from_numpy(np.array(effects.direction_no)), atoms_wo, index_nm, counts)
         for at, (count, rebuilt_no) in enumerate(zip(counts, rebuilt_mno, strict=True)):
             change_io = along(effects, rebuilt_no.numpy()) - effects.total_io.astype(np.float32)
-            rows.append(labelled.accuracy(change_io, TEXTS, layer, count, pool))
+            if layer is not None:
+                rows.append(labelled.accuracy(change_io, TEXTS, layer, count, pool))
             together_mio[at] += change_io
     return rows + [
         labelled.accuracy(change_io, TEXTS, None, count, pool)
