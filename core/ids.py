@@ -5,6 +5,7 @@ sorts by layer, kind and number, and `str(parse(text)) == text` for every canoni
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from core.errors import AddressError
@@ -75,6 +76,11 @@ def parse(text: str) -> Unit:
             )
         return Pair(neuron, Head(None, part["rh"]))
     return neuron
+
+
+def traced(layers: Iterable[int | None]) -> tuple[int, ...]:
+    """Layers as `Tower.trace` numbers them: a ResNet's only one, whose addresses name none, is 0."""
+    return tuple(0 if layer is None else layer for layer in layers)
 
 
 def order(unit: Unit) -> tuple[int, int, int, int, int]:

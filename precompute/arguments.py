@@ -111,7 +111,6 @@ def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentPa
     semantic_arguments.add(commands, commands_by_name["semantic"], _Help, _add_resources)
     _add_characterise(commands, commands_by_name["characterise"])
     _add_sparsity(commands, commands_by_name["sparsity"])
-
     _add_drift(commands, commands_by_name["drift"])
 
     demo = commands.add_parser("demo", help="make the demo world's bundles")
@@ -185,8 +184,7 @@ def _add_sparsity(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a file too")
     parser.add_argument("--batch", type=_positive, default=32, help="images a forward pass")
     _add_recorded_model(parser)
-    parser.add_argument("--torch-threads", type=_positive, help="default: all cores")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    _add_resources(parser)
 
 
 def _add_drift(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", command: Command) -> None:

@@ -5,7 +5,6 @@ ones; of an image nothing is kept but one number a concept. Paper P, §5.3 (`cor
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from tqdm import tqdm
 
 from core.bundle.read import Bundle, open_bundle
 from core.columns import as_text, groups, guess, says, truth
-from core.errors import BundleMissing, InputError, StorageError
+from core.errors import BundleMissing, InputError
+from core.ids import traced
 from core.images import DecodePolicy
 from core.methods.drift import Followed, Truth, choose_pairs, follow, written_share
 from core.methods.neuron_head import NeuronHead
@@ -30,6 +30,7 @@ from precompute.manifest import Manifest, build_manifest
 from precompute.pair_scores_kept import constants
 from precompute.reader import read_images
 from precompute.recorded import model_of
+from precompute.told import save_csv, tell_unusable
 
 _MOST_BYTES = 2**20
 _VALUES = 2_000  # a column of more values names images
@@ -76,8 +77,7 @@ def drift(arguments: argparse.Namespace) -> dict[str, Followed]:
         bundle, "Restore the weights it was made with, or make the bundle again.", name=arguments.model,
         pretrained=arguments.pretrained, device=arguments.device,
     )  # fmt: skip
-    layers = [0 if layer is None else layer for layer in bundle.axes["neuron_layer"].labels or []]
-    lenses = [neuron_lens(model.tower, layer) for layer in layers]
+    lenses = [neuron_lens(model.tower, layer) for layer in traced(bundle.axes["neuron_layer"].labels or [])]
     embedded = model.encode_texts([concept.text for concept in concepts])
     mean_o = np.asarray(bundle.array("text_embeddings").mean(0, dtype=np.float64)) if arguments.centred else 0.0
     chosen = [choose(bundle, text_o - mean_o, arguments.pairs, lenses) for text_o in embedded]
@@ -173,8 +173,7 @@ def shares(
                 for c, pairs in enumerate(chosen):
                     out[ids, c] = _share(trace, lenses, pairs)
             bar.update(len(read))
-    if bad:
-        print(f"{len(bad)} images could not be used; the first: {bad[0]}", file=sys.stderr)
+    tell_unusable(bad)
     return out
 
 
@@ -203,12 +202,7 @@ def _tell(found: dict[str, Followed], csv: Path | None) -> None:
         numbers = f"{one.images:8,d} {one.left_out:8,d} {one.showing:8,d} {one.point_biserial:7.3f} {one.by_group:8.3f}"
         print(f"{text:{width}s}  {numbers}  {told}")
     print("r: point-biserial correlation of the share with the truth, image by image; groups r: of the groups' means")
-    if csv is not None:
-        try:
-            pd.concat([_rows(text, one) for text, one in found.items()]).to_csv(csv, index=False)
-        except OSError as error:
-            raise StorageError(f"{csv} cannot be written ({error.strerror}): choose another file.") from error
-        print(f"written to {csv}")
+    save_csv(pd.concat([_rows(text, one) for text, one in found.items()]), csv)
 
 
 def _rows(text: str, one: Followed) -> pd.DataFrame:

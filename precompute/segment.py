@@ -14,7 +14,6 @@ import torch
 from tqdm import tqdm
 
 from core.bundle.read import open_bundle
-from core.errors import StorageError
 from core.images import DecodePolicy
 from core.methods.segmentation import mask
 from core.methods.segmentation_scores import SegmentationCounts, rate
@@ -26,6 +25,7 @@ from precompute.reader import read_images
 from precompute.recorded import model_of
 from precompute.segment_data import Masks, as_seen, batches, choose
 from precompute.segment_maps import METHODS, NEURON_METHODS, Maps, usable
+from precompute.told import save_csv, tell_unusable
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def segment(arguments: argparse.Namespace) -> int:
                         counts[method] += rate(map_yx, truth_yx, guess_yx)
                 empty += sum(not (truth_yx == 1).any() for truth_yx in truths)
             bar.update(len(rows))
-    if bad:
-        print(f"{len(bad)} images could not be used; the first: {bad[0]}", file=sys.stderr)
+    tell_unusable(bad)
     if empty:
         print(f"{empty} masks have no object where the model looks; they count as all background.", file=sys.stderr)
     _tell(counts, cuts, arguments.csv)
@@ -104,9 +103,4 @@ def _tell(counts: dict[str, SegmentationCounts], cuts: dict[str, float | None], 
             f"{row.method:<16}{row.pixel_accuracy:>16.2%}{row.mean_iou:>8.2%}{row.mean_precision:>8.2%}"
             f"{row.images:>8,}{row.threshold!s:>8}"
         )
-    if csv is not None:
-        try:
-            rows.to_csv(csv, index=False)
-        except OSError as error:
-            raise StorageError(f"{csv} cannot be written ({error.strerror}): choose another file.") from error
-        print(f"written to {csv}")
+    save_csv(rows, csv)

@@ -16,6 +16,7 @@ from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
 from core.errors import InputError
 from core.methods.segmentation_scores import IGNORE
+from precompute.ablation import chosen
 from precompute.paths import to_name
 
 _MODES = ("1", "L", "P", "I", "I;16")
@@ -115,10 +116,12 @@ def choose(table: pa.Table, masks: Masks, where: Mapping[str, str], limit: int |
             f"None of the {len(paths):,} images has a mask in {masks.source}. The first, {paths[0]}, needs "
             f"{Path(paths[0]).with_suffix('.png')} in a folder, or a row of that path in a Parquet file."
         )
-    table = table.filter(pa.array(there))
-    if limit is not None and limit < table.num_rows:
-        table = table.take(np.linspace(0, table.num_rows - 1, limit).round().astype(np.int64))
-    return table
+    return limited(table.filter(pa.array(there)), limit)
+
+
+def limited(table: pa.Table, limit: int | None) -> pa.Table:
+    """At most so many rows of a table, spread evenly."""
+    return table if limit is None else table.take(chosen(table.num_rows, limit))
 
 
 def as_seen(transform: Any) -> Callable[[Image.Image], np.ndarray]:

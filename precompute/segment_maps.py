@@ -9,6 +9,7 @@ from torch import Tensor
 
 from core.bundle.read import Bundle
 from core.errors import InputError
+from core.ids import traced
 from core.methods.first_order import FirstOrder
 from core.methods.heatmaps import text_heatmaps
 from core.methods.layernorm import Convention
@@ -70,11 +71,11 @@ class Maps:
     def __init__(self, model: LoadedModel, bundle: Bundle, methods: Sequence[str], top: int) -> None:
         self.model, self.methods, self.top = model, methods, top
         labels = bundle.axes["layer"].labels or []
-        layers = tuple(0 if label is None else int(label) for label in labels)
+        layers = traced(labels)
         self.lens = FirstOrder(model.tower, layers, Convention(bundle.facts["layernorm"]))
         self.neuron_layers: tuple[int, ...] = ()
         if set(NEURON_METHODS) & set(methods):
-            self.neuron_layers = tuple(layer or 0 for layer in bundle.axes["neuron_layer"].labels or ())
+            self.neuron_layers = traced(bundle.axes["neuron_layer"].labels or ())
             direction_lno = torch.from_numpy(np.array(bundle.array("neuron_direction"), np.float32))
             self.direction_no = direction_lno.flatten(0, 1).to(model.device)
 

@@ -17,11 +17,12 @@ import torch
 from tqdm import tqdm
 
 from core.bundle.read import Bundle, open_bundle
-from core.errors import InputError, StorageError
+from core.errors import InputError
+from core.ids import traced
 from core.images import DecodePolicy
 from core.methods import pair_segmentation as method
 from core.methods.layernorm import Convention
-from core.methods.semantic_maps import METHODS, SemanticMaps, choose, head_layers
+from core.methods.semantic_maps import METHODS, NEEDS, SemanticMaps, choose, head_layers
 from core.methods.semantic_scores import SemanticCounts, count
 from core.models.load import LoadedModel
 from core.models.whole import whole_image
@@ -31,9 +32,9 @@ from precompute.arguments import resources
 from precompute.manifest import build_manifest
 from precompute.reader import read_images
 from precompute.recorded import model_of
+from precompute.segment_data import limited
 from precompute.semantic_data import LabelMaps, find, read_classes
-
-_NEEDS = {"pairs": "pair_coords", "neurons": "neuron_direction"}
+from precompute.told import save_csv, tell_unusable
 
 
 def semantic(arguments: argparse.Namespace) -> int:
@@ -52,7 +53,7 @@ def semantic(arguments: argparse.Namespace) -> int:
     model = model_of(bundle, "Restore the weights it was made with, or make the bundle again.")
     texts_wo = class_embeddings(model, tuple(names.values()), templates, cache_dir=default_cache_dir())
     maps = _maps(model, bundle, torch.from_numpy(texts_wo), methods, arguments)
-    crop = min(_input_size(model)) if arguments.crop is None else arguments.crop
+    crop = min(model.input_size) if arguments.crop is None else arguments.crop
     stride = max(1, round(method.STRIDE * crop)) if arguments.stride is None else arguments.stride
     short_side = round(arguments.short_side * crop) if isinstance(arguments.short_side, float) else arguments.short_side
     counts = {name: SemanticCounts.none(len(names)) for name in methods}
@@ -69,8 +70,7 @@ def semantic(arguments: argparse.Namespace) -> int:
                 for name, logits_wyx in maps.split(logits_vyx).items():
                     counts[name] += _count(logits_wyx, truth_yx, given)
             bar.update()
-    if bad:
-        print(f"{len(bad)} images could not be used; the first: {bad[0]}", file=sys.stderr)
+    tell_unusable(bad)
     print(f"short side {short_side}, windows of {crop}, every {stride} pixels")
     tell(counts, tuple(names.values()), arguments.csv)
     return 0
@@ -78,7 +78,7 @@ def semantic(arguments: argparse.Namespace) -> int:
 
 def usable(asked: Sequence[str], bundle: Bundle) -> tuple[str, ...]:
     """Of the methods asked for those that the bundle has the arrays of; the others are named. InputError if none."""
-    able = tuple(name for name in dict.fromkeys(asked) if name not in _NEEDS or bundle.has(_NEEDS[name]))
+    able = tuple(name for name in dict.fromkeys(asked) if name not in NEEDS or bundle.has(NEEDS[name]))
     unable = [name for name in asked if name not in able]
     told = f"{' and '.join(unable)} cannot be had: this bundle has no neurons. Make it anew with neuron layers."
     if not able:
@@ -99,12 +99,7 @@ def tell(counts: Mapping[str, SemanticCounts], names: Sequence[str], csv: Path |
         rows.append({"method": name} | total | {"pixel_accuracy": found.pixel_accuracy, "images": found.images})
         for label, iou, pixels in zip(names, found.iou_c, found.pixels_c, strict=True):
             rows.append({"method": name, "class": label, "iou": float(iou), "pixels": int(pixels)})
-    if csv is not None:
-        try:
-            pd.DataFrame(rows).to_csv(csv, index=False)
-        except OSError as error:
-            raise StorageError(f"{csv} cannot be written ({error.strerror}): choose another file.") from error
-        print(f"written to {csv}")
+    save_csv(pd.DataFrame(rows), csv)
 
 
 def _with_labels(table: pa.Table, labels: LabelMaps, limit: int | None) -> pa.Table:
@@ -119,10 +114,7 @@ def _with_labels(table: pa.Table, labels: LabelMaps, limit: int | None) -> pa.Ta
     if not all(there):
         missing = there.count(False)
         print(f"{missing:,} images have no label map, such as {paths[there.index(False)]}; left out.", file=sys.stderr)
-    table = table.filter(pa.array(there))
-    if limit is not None and limit < table.num_rows:
-        table = table.take(np.linspace(0, table.num_rows - 1, limit).round().astype(np.int64))
-    return table
+    return limited(table.filter(pa.array(there)), limit)
 
 
 def _maps(
@@ -148,18 +140,11 @@ def _maps(
         classes,
         methods,
         layers=head_layers(heads, bundle.axes["layer"].labels or []),
-        neuron_layers=tuple(layer or 0 for layer in bundle.axes["neuron_layer"].labels or ())
-        if {"pairs", "neurons"} & set(methods)
-        else (),
+        neuron_layers=traced(bundle.axes["neuron_layer"].labels or ()) if {"pairs", "neurons"} & set(methods) else (),
         convention=Convention(asked.layernorm or bundle.facts["layernorm"]),
         sink=sink.get(asked.sink, asked.sink),
         zeroed=zeroed,
     )
-
-
-def _input_size(model: LoadedModel) -> tuple[int, int]:
-    size = model.preprocessing["size"]
-    return (size[0], size[1]) if isinstance(size, tuple | list) else (size, size)
 
 
 def _count(logits_wyx: torch.Tensor, truth_yx: np.ndarray, given: list[int] | None) -> SemanticCounts:

@@ -18,6 +18,7 @@ from core.images import DecodePolicy
 from core.methods.attention_sink import register_order, sink_change, sink_token
 from core.models.load import LoadedModel
 from core.models.modified_resnet import ModifiedResNetTower
+from precompute.ablation import chosen
 from precompute.plan import Plan
 from precompute.reader import read_images
 
@@ -33,9 +34,9 @@ def write_sink(
     is. Images that are gone since the pass are left out; None, and nothing written, where there is none left."""
     tower = model.tower
     assert isinstance(tower, ModifiedResNetTower), "a ViT has no attention pool"
-    chosen = image_ids[np.linspace(0, len(image_ids) - 1, min(IMAGES, len(image_ids))).round().astype(np.int64)]
+    some = image_ids[chosen(len(image_ids), IMAGES)]
     tokens, attention = [], []
-    for pixels in _batches(plan.root, manifest_rows(plan, chosen), plan.settings.policy, model, threads):
+    for pixels in _batches(plan.root, manifest_rows(plan, some), plan.settings.policy, model, threads):
         trace = tower.trace(pixels.to(model.device), (0,), neurons=(0,))
         tokens.append(trace.neurons[0].cpu())
         attention.append(trace.heads[0].attn_bht.cpu())

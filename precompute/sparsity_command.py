@@ -5,7 +5,6 @@ images that are read, accuracy is over those of them that have one of the bundle
 """
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from core.bundle.read import Bundle, open_bundle
 from core.errors import BundleMissing, InputError
+from core.ids import traced
 from core.images import DecodePolicy
 from core.methods.neuron_head import NeuronHead
 from core.methods.neuron_lens import neuron_lens
@@ -34,6 +34,7 @@ from precompute.sparsity import Judged, Row, sparsity
 from precompute.sparsity_fit import Grid, LayerFit, fitted
 from precompute.sparsity_tell import tell, write_csv
 from precompute.sparsity_texts import text_rows
+from precompute.told import tell_unusable
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def sparsity_of_bundle(arguments: argparse.Namespace) -> list[Row]:
         pretrained=arguments.pretrained,
         device=arguments.device,
     )
-    lenses = [neuron_lens(model.tower, layer or 0) for layer in bundle.axes["neuron_layer"].labels or []]
+    lenses = [neuron_lens(model.tower, layer) for layer in traced(bundle.axes["neuron_layer"].labels or [])]
     with tempfile.TemporaryDirectory(prefix="unitscope-") as folder:
         held, unit_io, ids = _read(model, lenses, manifest, rows, Path(folder), arguments, means.threads)
         label_i = np.array([label_of[image_id] for image_id in ids])
@@ -136,8 +137,7 @@ def _read(
                 units.append((trace.representation_bo / trace.norm_b[:, None]).cpu().numpy())
                 ids += [read.image_id for read in usable]
             bar.update(len(group))
-    if bad:
-        print(f"{len(bad)} images could not be used; the first: {bad[0]}", file=sys.stderr)
+    tell_unusable(bad)
     if not ids:
         raise InputError(f"No image in {arguments.images} can be used.")
     held = Held({layer: s_nim[:, : len(ids)] for layer, s_nim in maps.items()})

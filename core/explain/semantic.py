@@ -15,9 +15,10 @@ from core.bundle.read import Bundle
 from core.errors import InputError
 from core.explain.explainer import Explainer
 from core.explain.prompts import clean_prompt
+from core.ids import traced
 from core.methods import pair_segmentation as method
 from core.methods.layernorm import Convention
-from core.methods.semantic_maps import METHODS, SemanticMaps, choose, head_layers
+from core.methods.semantic_maps import METHODS, NEEDS, SemanticMaps, choose, head_layers
 from core.models.whole import whole_image
 
 MOST_CLASSES = 40
@@ -26,7 +27,6 @@ SHORT_SIDES = {**method.SHORT_SIDES, "fine": 2.0}
 _KEPT = 8
 _BATCH = 8  # windows in one go, while other sessions wait
 _MOST_LOGITS = 2**27  # 0.5 GB: several visitors at once must fit into memory
-_NEEDS = {"pairs": "pair_coords", "neurons": "neuron_direction"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class SemanticExplainer:
     @property
     def methods(self) -> tuple[str, ...]:
         """Those of METHODS that the bundle has the arrays of."""
-        return tuple(name for name in METHODS if name not in _NEEDS or self.bundle.has(_NEEDS[name]))
+        return tuple(name for name in METHODS if name not in NEEDS or self.bundle.has(NEEDS[name]))
 
     @property
     def repairs(self) -> bool:
@@ -117,7 +117,7 @@ class SemanticExplainer:
         self, picture: Image.Image, names: tuple[str, ...], how: How, progress: Callable[[int, int], None] | None
     ) -> Semantic:
         shown = self.explainer.model.preprocessing
-        crop = int(min(shown["size"]) if isinstance(shown["size"], list | tuple) else shown["size"])
+        crop = min(self.explainer.model.input_size)
         stride = max(1, round(method.STRIDE * crop))
         image_cyx = whole_image(picture, round(SHORT_SIDES[how.short_side] * crop), shown)
         rows, columns = image_cyx.shape[1:]
@@ -165,5 +165,5 @@ class SemanticExplainer:
         )
 
     def _neuron_layers(self, by: str) -> tuple[int, ...]:
-        labels = self.bundle.axes["neuron_layer"].labels if by in _NEEDS else None
-        return tuple(0 if layer is None else int(layer) for layer in labels or ())
+        labels = self.bundle.axes["neuron_layer"].labels if by in NEEDS else None
+        return traced(labels or ())

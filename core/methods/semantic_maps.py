@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.errors import InputError
-from core.ids import parse
+from core.ids import parse, traced
 from core.methods import pair_segmentation as method
 from core.methods.first_order import FirstOrder
 from core.methods.layernorm import Convention
@@ -35,6 +35,8 @@ METHODS = {
     "neurons": "activation of a class's neurons, mean over neurons",
     "maskclip": "MaskCLIP: each token through the last value and output projections",
 }
+NEEDS = {"pairs": "pair_coords", "neurons": "neuron_direction"}
+"""Methods that need an array of the bundle: the others need the model alone."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def head_layers(heads: Sequence[str] | None, layers: Sequence[int | None]) -> tu
     """The attention layers to read: of the pairs' heads (addresses, a layer after the other), or without pairs those
     that a bundle analyses. A ResNet's pool is layer 0."""
     found = layers if heads is None else [getattr(parse(head), "layer", None) for head in heads]
-    return tuple(dict.fromkeys(layer or 0 for layer in found))
+    return tuple(dict.fromkeys(traced(found)))
 
 
 def _count(asked: int | None, there: int, what: str) -> int:

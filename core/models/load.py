@@ -93,12 +93,16 @@ class LoadedModel:
             },
         }
 
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Rows and columns of what the model sees."""
+        size = self.preprocessing["size"]
+        return (size[0], size[1]) if isinstance(size, list | tuple) else (size, size)
+
     def probe(self) -> list[float]:
         """The first entries of the unit representation of a fixed noise image: a golden vector by which a live model
         is recognised as the one that made a bundle (equal to rounding on any machine)."""
-        size = self.preprocessing["size"]
-        side = tuple(size) if isinstance(size, list | tuple) else (size, size)
-        noise = torch.randn(1, 3, *side, generator=torch.Generator().manual_seed(0))
+        noise = torch.randn(1, 3, *self.input_size, generator=torch.Generator().manual_seed(0))
         trace = self.tower.trace(noise.to(self.device), ())
         return [round(float(x), 6) for x in (trace.representation_bo / trace.norm_b[:, None])[0, :8]]
 

@@ -10,7 +10,7 @@ from core.bundle.faiss_store import search
 from core.bundle.read import Bundle
 from core.bundle.schema import LISTS
 from core.errors import AddressError, InputError
-from core.ids import Head, Neuron, parse
+from core.ids import Head, Neuron, parse, traced
 from core.methods.clusters import chance_distance, concept_clusters
 from core.store import answers as a
 from core.store import neuron_answers as n
@@ -37,8 +37,7 @@ class NeuronTable:
         self.bundle = bundle
         self._fold, self._fold_above = fold, fold_above
         self.layers: tuple[int | None, ...] = tuple(bundle.axes["neuron_layer"].labels or [])
-        self.traced = tuple(0 if layer is None else layer for layer in self.layers)
-        """The layers as `Tower.trace` numbers them: a ResNet's only one is 0."""
+        self.traced = traced(self.layers)
         self.neurons = bundle.axes["neuron"].size
         self.population = a.Population(bundle.axes["neuron_image"].size, bundle.facts["manifest"]["ok"])
         self.lists: tuple[str, ...] = tuple(bundle.axes["neuron_list"].labels or LISTS)
