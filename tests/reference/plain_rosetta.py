@@ -23,15 +23,15 @@ def to_larger(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def plain_pearson(a: Tensor, b: Tensor) -> np.ndarray:
-    """(ca, cb) over all images and positions; 0 where a unit is constant."""
+    """(ca, cb) over all images and positions; 0 where a unit is constant: varies by less than float32 tells."""
     a, b = to_larger(a.double(), b.double())
     rows = [m.transpose(0, 1).flatten(1).numpy() for m in (a, b)]
     table = np.zeros([len(each) for each in rows])
     for i, x in enumerate(rows[0]):
         for j, y in enumerate(rows[1]):
-            dx, dy = x - x.mean(), y - y.mean()
-            scale = np.sqrt((dx**2).sum()) * np.sqrt((dy**2).sum())
-            table[i, j] = (dx * dy).sum() / scale if np.ptp(x) and np.ptp(y) else 0
+            if all(each.std() > 1e-6 * abs(each.mean()) for each in (x, y)):
+                dx, dy = x - x.mean(), y - y.mean()
+                table[i, j] = (dx * dy).sum() / np.sqrt((dx**2).sum() * (dy**2).sum())
     return table
 
 
