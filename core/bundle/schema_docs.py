@@ -51,10 +51,10 @@ particular order; here they are sorted by id. In the index of an attention pool'
 _DICTIONARY = f"""
 # The dictionary, format version {DICTIONARY.version}
 
-What models share (`python -m precompute rosetta`): a folder of its own beside the bundles, written and read by the same
-rules, with `{DICTIONARY.manifest}` in place of `{schema.MANIFEST}`. A *unit* is one channel of one compared layer of one
-of its models (*members*); its *map* in an image, the activations over positions; its *row* counts all units of all
-members, members and their layers in order. The *hub* of a concept is the member whose units it starts from.
+What models share (`python -m precompute rosetta`): a folder of its own beside the bundles, written and read by the
+same rules, with `{DICTIONARY.manifest}` in place of `{schema.MANIFEST}`. A *unit* is one channel of one compared layer
+of one of its models (*members*); its *map* in an image, the activations over positions; its *row* counts all units of
+all members, members and their layers in order. The *hub* of a concept is the member whose units it starts from.
 """
 
 
