@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
@@ -38,6 +38,8 @@ MAX_OPEN = 8
 """Bundles open at once. An open one costs memory maps and small tables, so this is generous."""
 
 _GONE = "This bundle is not in the folder of bundles (any more). Choose another, or make it again with precompute."
+DICTIONARY = "rosetta-"
+"""How folders of dictionaries begin (`dictionaries`), which are no bundles."""
 Stamp = tuple[int, int, int]
 
 
@@ -56,10 +58,10 @@ def bundles_folder() -> Path:
     return Path(os.environ.get(BUNDLES_VARIABLE) or ROOT / "bundles").resolve()
 
 
-def stamp(folder: Path) -> Stamp | None:
+def stamp(folder: Path, manifest: str = "bundle.json") -> Stamp | None:
     """What tells one bundle.json from another that took its place; None where there is none."""
     try:
-        found = (folder / "bundle.json").stat()
+        found = (folder / manifest).stat()
     except OSError:
         return None
     return (found.st_mtime_ns, found.st_size, found.st_ino)
@@ -69,7 +71,7 @@ def listings() -> tuple[Listing, ...]:
     """The bundles of the folder, the ones that cannot be opened with their reason; read again only when one changed."""
     folder = bundles_folder()
     try:
-        children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+        children = sorted(c for c in folder.iterdir() if c.is_dir() and not c.name.startswith((".", DICTIONARY)))
     except OSError:
         children = []
     return _list(folder, tuple((child.name, stamp(child)) for child in children))
@@ -77,7 +79,8 @@ def listings() -> tuple[Listing, ...]:
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _list(folder: Path, stamps: tuple[tuple[str, Stamp | None], ...]) -> tuple[Listing, ...]:
-    return tuple(list_bundles(folder)) if stamps else ()
+    known = {name for name, _ in stamps}
+    return tuple(listing for listing in list_bundles(folder) if listing.path.name in known) if stamps else ()
 
 
 def names() -> tuple[str, ...]:
@@ -160,7 +163,7 @@ def explainer(opened: Opened) -> "Explainer":
         place.empty()
     if promise.exception() is not None:
         raise ModelError(explainer_status(opened).reason)
-    return promise.result()
+    return cast("Explainer", promise.result())
 
 
 def neuron_explainer(opened: Opened) -> "NeuronExplainer":
@@ -202,9 +205,9 @@ def warm() -> None:
         _log.warning("no model is loaded ahead: %s", error)
 
 
-def _load(facts: Mapping[str, Any], make_room: Callable[[], None]) -> "Explainer":
+def _load(facts: Mapping[str, Any], make_room: Callable[[], None]) -> "live.Model":
     # imported here: it brings torch, for which pages that only read bundles need not wait
-    from core.explain.live import load_explainer
+    from core.explain.live import load_explainer, load_zoo_explainer
 
     if not gc.get_freeze_count():
         # Streamlit collects garbage after every rerun, and torch's 350,000 objects, none of them garbage, make that
@@ -212,13 +215,15 @@ def _load(facts: Mapping[str, Any], make_room: Callable[[], None]) -> "Explainer
         gc.collect()
         gc.freeze()
         atexit.register(gc.unfreeze)  # at the end libraries complain of what is left
+    if "dictionary" in facts:
+        return load_zoo_explainer(facts["dictionary"], make_room)
     return load_explainer(facts, make_room)
 
 
-def _weight(explainer: "Explainer") -> tuple[str, int]:
+def _weight(model: "live.Model") -> tuple[str, int]:
     from core.explain.live import weight
 
-    return weight(explainer)
+    return weight(model)
 
 
 def _memory(kind: str) -> int:
