@@ -21,7 +21,8 @@ from core.explain.explainer import to_numpy
 from core.models.zoo import Member, load_recorded_member
 
 if TYPE_CHECKING:
-    from core.store.dictionary import Concept, ConceptUnit, Dictionary
+    from core.store.dictionary import Dictionary
+    from core.store.dictionary_answers import Concept, ConceptUnit
 
 MOST = 20
 """Concepts in an answer that names none."""
@@ -70,6 +71,9 @@ class RosettaExplainer:
         self.dictionary, self.members = dictionary, {member.name: member for member in members}
         self.left_out = dict(left_out or {})
         self.notice: str | None = None
+        arrays = (np.asarray(dictionary.bundle.array(name)) for name in ("described", "peak_mean", "peak_std"))
+        self._described, self._peak_mean, std = arrays
+        self._peak_std = np.where(std > 0, std, np.inf)  # a peak that never varies says nothing: its z is 0
         self._lock = threading.Lock()
         self._hubs: dict[str, dict[str, _Looked]] = {}
         self._answers: OrderedDict[tuple[str, str, tuple[str, ...] | None], tuple[Active, ...]] = OrderedDict()
@@ -130,7 +134,7 @@ class RosettaExplainer:
         for n in numbers:
             if not known_n[n]:
                 continue
-            best = best_units(concepts[n])
+            best = concepts[n].best
             there = [(m, name) for m, name in enumerate(self.members) if name in best and not np.isnan(z_mn[m, n])]
             made.append(
                 Active(
@@ -147,14 +151,13 @@ class RosettaExplainer:
         if hub not in self._hubs:
             chosen: dict[str, list[tuple[int, ConceptUnit]]] = {name: [] for name in self.members}
             for n, concept in enumerate(self.dictionary.concepts(hub)):
-                for name, unit in best_units(concept).items():
+                for name, unit in concept.best.items():
                     if name in chosen:
                         chosen[name].append((n, unit))
             made = {}
             for name, found in chosen.items():
-                mean_u, std_u = self.dictionary.peaks([unit.row for _, unit in found])
-                # a unit whose peak never varies says nothing: its z is unknown, not infinite
-                std_u = np.where(std_u > 0, std_u, np.nan)
+                at_u = np.searchsorted(self._described, [unit.row for _, unit in found])
+                mean_u, std_u = self._peak_mean[at_u], self._peak_std[at_u]
                 made[name] = _Looked(
                     np.array([n for n, _ in found], np.int64), tuple(unit for _, unit in found), mean_u, std_u
                 )

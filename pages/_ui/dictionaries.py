@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from core.errors import BundleError, BundleMissing
-from core.store.dictionary import Dictionary, open_dictionary
+from core.bundle.dictionary import list_dictionaries, open_dictionary
+from core.bundle.schema_rosetta import DICTIONARY, DICTIONARY_PREFIX
+from core.errors import BundleMissing
+from core.store.dictionary import Dictionary
 from pages._ui import live, resources
 from pages._ui.resources import Stamp
 
 if TYPE_CHECKING:
     from core.explain.rosetta import RosettaExplainer
 
-PREFIX = resources.DICTIONARY
 MAKE = "python -m precompute rosetta --models MODEL MODEL --images FOLDER --out bundles"
-_MANIFEST = "rosetta.json"
 _GONE = "This dictionary is not in the folder of bundles (any more). Choose another, or make it again with precompute."
 
 
@@ -33,41 +33,35 @@ class Opened:
     store: Dictionary
 
 
-def folders() -> tuple[Path, ...]:
-    """Every folder that is a dictionary or begins to be one, by name."""
-    try:
-        found = sorted(resources.bundles_folder().glob(f"{PREFIX}*"))
-    except OSError:
-        return ()
-    return tuple(folder for folder in found if folder.is_dir())
-
-
 def names() -> tuple[str, ...]:
     """Names of the finished dictionaries."""
-    return tuple(folder.name for folder in folders() if resources.stamp(folder, _MANIFEST))
+    try:
+        folders = sorted(resources.bundles_folder().glob(f"{DICTIONARY_PREFIX}*"))
+    except OSError:
+        return ()
+    return tuple(folder.name for folder in folders if _stamp(folder))
+
+
+def named(name: str) -> bool:
+    """Whether a folder's name is a dictionary's and no bundle's."""
+    return name.startswith(DICTIONARY_PREFIX)
 
 
 def problems() -> tuple[str, ...]:
     """Why folders that look like dictionaries cannot be opened."""
-    told = []
-    for folder in folders():
-        try:
-            open_dictionary(folder)
-        except BundleError as error:
-            told.append(str(error))
-    return tuple(told)
+    return tuple(each.problem for each in list_dictionaries(resources.bundles_folder()) if each.problem)
 
 
 def open_named(name: str) -> Opened:
     """The dictionary `name`, which may come from a URL. Raises BundleMissing, BundleDamaged or BundleVersion."""
     recent = _recent.get(name)
     if recent and recent.folder.parent == resources.bundles_folder():
-        if resources.stamp(recent.folder, _MANIFEST) == recent.stamp:
+        if _stamp(recent.folder) == recent.stamp:
             return recent
     if name not in names():
         raise BundleMissing(_GONE)
     folder = resources.bundles_folder() / name
-    mark = resources.stamp(folder, _MANIFEST)
+    mark = _stamp(folder)
     if mark is None:
         raise BundleMissing(_GONE)
     opened = _open(name, folder, mark)
@@ -82,7 +76,11 @@ _recent: dict[str, Opened] = {}
 
 @st.cache_resource(max_entries=resources.MAX_OPEN, show_spinner="Opening the dictionary")
 def _open(name: str, folder: Path, mark: Stamp) -> Opened:
-    return Opened(name, folder, mark, open_dictionary(folder))
+    return Opened(name, folder, mark, Dictionary(open_dictionary(folder)))
+
+
+def _stamp(folder: Path) -> Stamp | None:
+    return resources.stamp(folder, DICTIONARY.manifest)
 
 
 def explainer_status(opened: Opened) -> live.Status:

@@ -38,8 +38,6 @@ MAX_OPEN = 8
 """Bundles open at once. An open one costs memory maps and small tables, so this is generous."""
 
 _GONE = "This bundle is not in the folder of bundles (any more). Choose another, or make it again with precompute."
-DICTIONARY = "rosetta-"
-"""How folders of dictionaries begin (`dictionaries`), which are no bundles."""
 Stamp = tuple[int, int, int]
 
 
@@ -71,7 +69,7 @@ def listings() -> tuple[Listing, ...]:
     """The bundles of the folder, the ones that cannot be opened with their reason; read again only when one changed."""
     folder = bundles_folder()
     try:
-        children = sorted(c for c in folder.iterdir() if c.is_dir() and not c.name.startswith((".", DICTIONARY)))
+        children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
     except OSError:
         children = []
     return _list(folder, tuple((child.name, stamp(child)) for child in children))
@@ -79,8 +77,7 @@ def listings() -> tuple[Listing, ...]:
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _list(folder: Path, stamps: tuple[tuple[str, Stamp | None], ...]) -> tuple[Listing, ...]:
-    known = {name for name, _ in stamps}
-    return tuple(listing for listing in list_bundles(folder) if listing.path.name in known) if stamps else ()
+    return tuple(list_bundles(folder)) if stamps else ()
 
 
 def names() -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.store.dictionary import Concept
+from core.store.dictionary_answers import Concept
 from pages._ui import figures, grid, rosetta_view, states
 from pages._ui.dictionaries import Opened
 from pages._ui.rosetta_view import PAGE, RosettaView

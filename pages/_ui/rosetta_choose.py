@@ -6,14 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from core.store.dictionary import Concept
-from pages._ui import keys
+from core.store.dictionary_answers import Concept
+from pages._ui import keys, rosetta_words
 from pages._ui.dictionaries import Opened
 from pages._ui.rosetta_view import TABS, RosettaView
 from pages._ui.selection import Chosen
 from pages._ui.words import plain
 
-HUB = "The model whose units are looked for in the others. Each model's concepts start from its own units."
 SEARCH = "Part of a label, or the address of a unit, such as L3.N17 or demo-rn:layer3.N17. The key / comes here."
 
 
@@ -29,7 +28,7 @@ def draw(found: Opened, chosen: Chosen[RosettaView], listed: Sequence[Concept]) 
         hub = chosen.bound("hub")["key"]
         st.selectbox(
             "Hub", members, key=hub, on_change=lambda: chosen.go(hub=st.session_state[hub], concept=None),
-            format_func=plain, help=HUB, width=190,
+            format_func=plain, help=rosetta_words.HUB, width=190,
         )  # fmt: skip
         if view.tab == "image":
             _image(found, chosen)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.store.dictionary import Concept, ConceptUnit, MemberInfo
+from core.store.dictionary_answers import Concept, ConceptUnit, MemberInfo
 from pages._ui import figures, grid, overlays, rosetta_figures, rosetta_frame, rosetta_links, rosetta_view
 from pages._ui.dictionaries import Opened
 from pages._ui.rosetta_cards import label, shared
@@ -61,14 +61,6 @@ def draw(found: Opened, chosen: Chosen[RosettaView], concept: Concept) -> dict[s
     return {"concept": concept, "maps": maps, "correlations": corr_nn, "texts": texts}
 
 
-def best(concept: Concept, member: str) -> ConceptUnit | None:
-    """A model's unit that fits best: the anchor in the hub, elsewhere the one farthest above the null."""
-    units = [unit for unit in concept.members if unit.member == member]
-    if member == concept.hub:
-        return next((unit for unit in units if unit.address == concept.address), None)
-    return max(units, key=lambda unit: unit.r - unit.null, default=None)
-
-
 def match(unit: ConceptUnit) -> str:
     """How a unit came into the concept; plain text."""
     if unit.partner is None:
@@ -92,7 +84,7 @@ def _told(found: Opened, concept: Concept) -> None:
     levels = ", ".join(
         f"{member.name} {found.store.level(concept.hub, member.name):.3f}"
         for member in found.store.members
-        if member.name != concept.hub and best(concept, member.name)
+        if member.name != concept.hub and member.name in concept.best
     )
     st.caption(
         plain(
@@ -109,7 +101,7 @@ def _member(
 ) -> None:
     """A model's row, or rows."""
     units = [unit for unit in concept.members if unit.member == member.name]
-    fits = best(concept, member.name)
+    fits = concept.best.get(member.name)
     if fits is None:
         st.markdown(f"**{plain(member.name)}** :gray[{plain(member.family)} · no partner above the null]")
         return
@@ -171,7 +163,7 @@ def _texts(found: Opened, concept: Concept) -> dict[str, Any]:
     st.markdown("**What its CLIP units say**")
     told = {}
     for member in found.store.members:
-        unit = best(concept, member.name)
+        unit = concept.best.get(member.name)
         if unit is None or not member.clip:
             continue
         texts = told[unit.address] = found.store.texts(unit.address)

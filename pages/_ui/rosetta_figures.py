@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from core.store.dictionary import Concept, LayerShare
+from core.store.dictionary_answers import Concept, LayerShare
 from pages._ui import figures
 from pages._ui.image_figures import short
 

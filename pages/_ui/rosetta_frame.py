@@ -15,7 +15,7 @@ def opened() -> Opened | None:
     drawn, where there is none. Raises BundleError."""
     names = dictionaries.names()
     if not names:
-        _none()
+        none()
         return None
     asked = st.query_params.get(DICTIONARY, names[0])
     name = asked if asked in names else names[0]
@@ -84,7 +84,8 @@ def warn_if_random(found: Opened) -> None:
         )
 
 
-def _none() -> None:
+def none() -> None:
+    """That there is no dictionary, and how to make one."""
     states.empty(
         "There is no dictionary yet",
         "A dictionary lists the units that several models share. It is made from models by name (`python -m precompute "

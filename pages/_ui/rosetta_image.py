@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.store.dictionary import Concept
-from pages._ui import dictionaries, figures, grid, live, rosetta_concept, rosetta_live, rosetta_view, states
+from core.store.dictionary_answers import Concept
+from pages._ui import dictionaries, figures, grid, live, rosetta_concept, rosetta_live, rosetta_view
+from pages._ui import rosetta_words, states
 from pages._ui.dictionaries import Opened
 from pages._ui.rosetta_cards import label
 from pages._ui.rosetta_view import RosettaView
@@ -37,9 +38,8 @@ def draw(found: Opened, chosen: Chosen[RosettaView]) -> dict[str, Any]:
     with right:
         st.caption(
             f"**{count(len(stored), 'concept')}** of {len(store.concepts(view.hub)):,} of the hub {plain(view.hub)} "
-            f"{'is' if len(stored) == 1 else 'are'} more active here than on average, the first {ROWS} shown. z: how "
-            "far a unit's largest activation in the image lies above its mean over the dictionary's images, in "
-            "standard deviations; of a concept, the mean over its models."
+            f"{'is' if len(stored) == 1 else 'are'} more active here than on average, the first {ROWS} shown. "
+            f"{rosetta_words.Z}"
         )
         data = store.thumbnail(view.image)
         active: Sequence[Active] = ()
@@ -62,15 +62,17 @@ def draw(found: Opened, chosen: Chosen[RosettaView]) -> dict[str, Any]:
 
 
 def row(
-    found: Opened, concept: Concept, z: float, maps: Mapping[str, np.ndarray], address: str, href: str,
+    found: Opened, concept: Concept, z: float, maps: Mapping[str, np.ndarray], address: str, href: str | None = None,
     by_member: Mapping[str, float] | None = None,
 ) -> None:  # fmt: skip
-    """A concept's line, and the picture at `address` once for each model, under that model's map."""
+    """A concept's line, and the picture at `address` once for each model, under that model's map. `href`: the concept's
+    page, where this is another view of the same."""
+    href = href or rosetta_view.link(found, concept)
     name, numbers = plain(label(concept), 80), plain(f"{concept.address} · z {z:.1f} · in {concept.models} models")
     st.markdown(f"**{name}** :small[:gray[{numbers}]]")
     cells = []
     for at, member in enumerate(found.store.members):
-        unit = rosetta_concept.best(concept, member.name)
+        unit = concept.best.get(member.name)
         if unit is None or unit.address not in maps:
             continue
         map_yx = maps[unit.address]

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.store.dictionary import MemberInfo
+from core.store.dictionary_answers import MemberInfo
 from pages._ui import overview_entry, resources
 from pages._ui.selection import BUNDLE
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from core.store.dictionary import Concept
-from pages._ui import links, rosetta_frame, selection
+from core.store.dictionary_answers import Concept
+from pages._ui import dictionaries, links, rosetta_frame, rosetta_words, selection
 from pages._ui.dictionaries import Opened
 from pages._ui.selection import Chosen
 
@@ -45,7 +45,7 @@ def read(found: Opened) -> Chosen[RosettaView]:
 
     chosen = selection.read(
         RosettaView,
-        {"hub": next((member.name for member in store.members if member.clip), members[0])},
+        {"hub": rosetta_words.first_hub(store)},
         dictionary=rosetta_frame.reader(),
         hub=selection.one_of(*members),
         tab=selection.one_of(*TABS),
@@ -87,3 +87,9 @@ def _has(concept: Concept, text: str) -> bool:
 def href(chosen: Chosen[RosettaView], **changes: object) -> str:
     """The address of this page with `changes`."""
     return f"{links.base_path()}/rosetta?{urlencode(chosen.query(**changes), doseq=True)}"
+
+
+def link(found: Opened, concept: Concept) -> str:
+    """The address of a concept's page, for other pages."""
+    several = found.name if len(dictionaries.names()) > 1 else None
+    return links.href("rosetta", dictionary=several, hub=concept.hub, concept=concept.address)

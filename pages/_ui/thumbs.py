@@ -62,7 +62,7 @@ def thumbnail(request: Request) -> Response:
 
 
 def _named(name: str) -> Pictured:
-    return dictionaries.open_named(name) if name.startswith(dictionaries.PREFIX) else resources.open_named(name)
+    return dictionaries.open_named(name) if dictionaries.named(name) else resources.open_named(name)
 
 
 def source(opened: Pictured, image_id: int) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from core.store.dictionary import Dictionary, LayerShare, MemberInfo
+from core.store.dictionary import Dictionary
+from core.store.dictionary_answers import LayerShare, MemberInfo
 from pages._ui import rosetta_frame
 from pages._ui.dictionaries import Opened
 from pages._ui.rosetta_figures import whole
