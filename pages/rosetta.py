@@ -4,8 +4,16 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import figures, rosetta_cards, rosetta_choose, rosetta_concept, rosetta_frame, rosetta_image, rosetta_view
-from pages._ui import states
+from pages._ui import (
+    figures,
+    rosetta_cards,
+    rosetta_choose,
+    rosetta_concept,
+    rosetta_frame,
+    rosetta_image,
+    rosetta_view,
+    states,
+)
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ import streamlit as st
 
 from pages._ui import figures, rosetta_frame, selection, states, universal_words
 from pages._ui import rosetta_figures as charts
-from pages._ui.dictionaries import Opened
 from pages._ui.selection import Chosen
 from pages._ui.words import count, plain
 
@@ -82,12 +81,10 @@ def main() -> None:
 
 def _choose(chosen: Chosen[UniversalView], members: list[str], other: str) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-        st.selectbox("Units of", members, format_func=plain, width=220, **chosen.bound("a"))
+        st.selectbox("Units of", members, width=220, **chosen.bound("a"))
         bound = chosen.bound("b")
         st.session_state[bound["key"]] = other
-        st.selectbox(
-            "Partners in", [name for name in members if name != chosen.view.a], format_func=plain, width=220, **bound
-        )
+        st.selectbox("Partners in", [name for name in members if name != chosen.view.a], width=220, **bound)
 
 
 def _table(shares: dict[tuple[str, str], Any]) -> pd.DataFrame:

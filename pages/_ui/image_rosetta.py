@@ -28,7 +28,7 @@ def rosetta(source: Source, chosen: Chosen[Any]) -> Any:
         bound = chosen.bound("hub")
         hub = chosen.view.hub if chosen.view.hub in hubs else rosetta_words.first_hub(found.store)
         st.session_state[bound["key"]] = hub
-        st.selectbox("Hub", hubs, format_func=plain, width=220, help=rosetta_words.HUB, **bound)
+        st.selectbox("Hub", hubs, width=220, help=rosetta_words.HUB, **bound)
     if rosetta_frame.shares_nothing(found):
         return None
     model = dictionaries.explainer_status(found)

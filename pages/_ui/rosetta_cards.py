@@ -96,7 +96,7 @@ def _card(found: Opened, chosen: Chosen[RosettaView], concept: Concept) -> None:
         concept.images[:STRIP],
         key=f"strip-{concept.address}",
         alts=[f"image {image} of {concept.address}" for image in concept.images[:STRIP]],
-        size=72,
+        size=60,
         label=f"Images of {concept.address}",
         href=lambda _: rosetta_view.href(chosen, concept=concept.address),
     )

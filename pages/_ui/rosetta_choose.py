@@ -11,7 +11,6 @@ from pages._ui import keys, rosetta_words
 from pages._ui.dictionaries import Opened
 from pages._ui.rosetta_view import TABS, RosettaView
 from pages._ui.selection import Chosen
-from pages._ui.words import plain
 
 SEARCH = "Part of a label, or the address of a unit, such as L3.N17 or demo-rn:layer3.N17. The key / comes here."
 
@@ -28,7 +27,7 @@ def draw(found: Opened, chosen: Chosen[RosettaView], listed: Sequence[Concept]) 
         hub = chosen.bound("hub")["key"]
         st.selectbox(
             "Hub", members, key=hub, on_change=lambda: chosen.go(hub=st.session_state[hub], concept=None),
-            format_func=plain, help=rosetta_words.HUB, width=190,
+            help=rosetta_words.HUB, width=190,
         )  # fmt: skip
         if view.tab == "image":
             _image(found, chosen)
@@ -58,7 +57,7 @@ def _members(chosen: Chosen[RosettaView], others: list[str]) -> None:
     key = "RosettaView.member"
     st.session_state[key] = [name for name in chosen.view.member if name in others]
     st.multiselect(
-        "Has a unit in", others, key=key, format_func=plain, placeholder="any model", width=300,
+        "Has a unit in", others, key=key, placeholder="any model", width=300,
         on_change=lambda: chosen.go(member=tuple(st.session_state[key])),
     )  # fmt: skip
 

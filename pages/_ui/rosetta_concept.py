@@ -49,8 +49,9 @@ def draw(found: Opened, chosen: Chosen[RosettaView], concept: Concept) -> dict[s
         _member(found, chosen, concept, member, maps)
     st.caption(
         "Blue: active, orange: below zero; patch by patch, each model's own. A model sees the image's middle square. "
-        "Choose an image above for all the concepts in it."
+        "Choose an image for all the concepts in it."
     )
+    _null(found, concept)
     left, right = st.columns(2, gap="large")
     corr_nn = np.asarray(found.store.correlations(concept))
     with left:
@@ -81,6 +82,10 @@ def _told(found: Opened, concept: Concept) -> None:
         )  # fmt: skip
     else:
         st.caption("It has no label: no CLIP model has a unit in it.")
+
+
+def _null(found: Opened, concept: Concept) -> None:
+    """What its matches are compared with."""
     levels = ", ".join(
         f"{member.name} {found.store.level(concept.hub, member.name):.3f}"
         for member in found.store.members
@@ -88,7 +93,7 @@ def _told(found: Opened, concept: Concept) -> None:
     )
     st.caption(
         plain(
-            f"Null level of {concept.hub} with {levels}: what {rosetta_frame.null_told(found)}. A match counts where "
+            f"Null level of {concept.hub} with {levels}: {rosetta_frame.null_told(found)}. A match counts where "
             f"both units are among each other's {found.store.k} nearest and their r is above this level and above "
             "their own r under the same shuffle; the larger of the two is the null.",
             900,
@@ -185,7 +190,7 @@ def _units(concept: Concept) -> None:
                 "model": [unit.member for unit in concept.members],
                 "layer": [unit.layer for unit in concept.members],
                 "matched with": [unit.partner or "" for unit in concept.members],
-                "r": [unit.r if unit.partner else None for unit in concept.members],
+                "r": [unit.r for unit in concept.members],
                 "null": [unit.null if unit.partner else None for unit in concept.members],
             }
         ),

@@ -36,6 +36,7 @@ def correlations(concept: Concept, corr_nn: np.ndarray) -> go.Figure:
 def overall(shares: Mapping[tuple[str, str], Sequence[LayerShare]], members: Sequence[str]) -> go.Figure:
     """For each pair of models, the share of the one's living units with a partner in the other."""
     share_mm = [[None if a == b else whole(shares[a, b]) for b in members] for a in members]
+    largest = max((value for row in share_mm for value in row if value is not None), default=0)
     names = [short(name, 24) for name in members]
     figure = go.Figure(
         go.Heatmap(
@@ -43,6 +44,7 @@ def overall(shares: Mapping[tuple[str, str], Sequence[LayerShare]], members: Seq
             x=names,
             y=names,
             zmin=0,
+            zmax=largest or 1,
             colorscale=figures.SEQUENTIAL,
             texttemplate="%{z:.1%}",
             hovertemplate="%{z:.1%} of the units of %{y} have a partner in %{x}<extra></extra>",
@@ -92,9 +94,9 @@ def depths(layers: Sequence[LayerShare], other: Sequence[tuple[str, float]]) -> 
             zmin=0,
             zmax=1,
             colorscale=figures.SEQUENTIAL,
-            customdata=count_ol,
-            texttemplate="%{customdata}",
-            hovertemplate="%{customdata:,} units of %{x} have their best partner in %{y}: %{z:.0%} of those with one"
+            text=count_ol,
+            texttemplate="%{text}",
+            hovertemplate="%{text:,} units of %{x} have their best partner in %{y}: %{z:.0%} of those with one"
             "<extra></extra>",
             colorbar={"thickness": 10, "tickformat": ".0%"},
         )

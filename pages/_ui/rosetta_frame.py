@@ -40,8 +40,8 @@ def shares_nothing(found: Opened) -> bool:
     states.empty(
         "These models share nothing",
         plain(
-            f"No unit of one has a mutual nearest unit in another above the null level: {levels}. These are what "
-            f"{null_told(found)}. With more images the level falls.",
+            f"No unit of one has a mutual nearest unit in another above the null level: {levels}. The level is "
+            f"{null_told(found)}; it falls with more images.",
             2_000,
         ),
     )
@@ -52,8 +52,8 @@ def null_told(found: Opened) -> str:
     """What a null level is, for the middle of a sentence; plain text."""
     null = found.store.facts["null"]
     return (
-        f"{1 - null['quantile']:.0%} of the units still exceed with their best match when each image of one model is "
-        f"compared with another image of the other, over {count(found.store.images, 'image')}"
+        f"the correlation that {null['quantile']:.0%} of the units stay below with their best match once the images of "
+        f"one model are shuffled against the other's, over {count(found.store.images, 'image')}"
     )
 
 
@@ -67,7 +67,7 @@ def footer(found: Opened) -> None:
         st.markdown(f":red-badge[RANDOM WEIGHTS] {plain(', '.join(random))}")
     lines = (
         f"{count(len(store.members), 'model')}: {plain(', '.join(member.name for member in store.members))}",
-        f"{count(store.images, 'image')} of {plain(images['source'])}",
+        f"{count(store.images, 'image')} of the data set {plain(images['source'])}",
         f"dictionary {plain(found.name)}, made {plain(store.facts['created'])[:12]}",
     )
     st.caption("  ·  ".join(lines))

@@ -11,8 +11,16 @@ import pandas as pd
 import streamlit as st
 
 from core.store.dictionary_answers import Concept
-from pages._ui import dictionaries, figures, grid, live, rosetta_concept, rosetta_live, rosetta_view
-from pages._ui import rosetta_words, states
+from pages._ui import (
+    dictionaries,
+    grid,
+    linked_table,
+    rosetta_concept,
+    rosetta_live,
+    rosetta_view,
+    rosetta_words,
+    states,
+)
 from pages._ui.dictionaries import Opened
 from pages._ui.rosetta_cards import label
 from pages._ui.rosetta_view import RosettaView
@@ -50,24 +58,27 @@ def draw(found: Opened, chosen: Chosen[RosettaView]) -> dict[str, Any]:
             rosetta_live.wait(found, model)
         maps = {each.concept.address: each.maps for each in active}
         for concept, z in stored[:ROWS]:
-            row(found, concept, z, maps.get(concept.address, {}), grid.source(found, view.image),
-                rosetta_view.href(chosen, concept=concept.address, tab="concepts"))  # fmt: skip
+            if concept.address in maps:
+                row(found, concept, z, maps[concept.address], grid.source(found, view.image))
         if maps:
             st.caption(
                 "Maps are computed now, from the dictionary's thumbnail, each on its own scale: the number under it is "
                 "the largest activation. Blue: active, orange: below zero. Choose one for its concept."
             )
-    figures.csv(frame(stored), "rosetta-image")
+    address = lambda row: rosetta_view.href(chosen, concept=row["concept"], tab="concepts")
+    linked_table.draw(
+        frame(stored), "rosetta-in-image", "Concepts in this image", address, formats={"z": "{:+.2f}"},
+        height="22rem",
+    )  # fmt: skip
     return {"image": view.image, "path": store.path(view.image), "concepts": stored, "maps": maps}
 
 
 def row(
-    found: Opened, concept: Concept, z: float, maps: Mapping[str, np.ndarray], address: str, href: str | None = None,
+    found: Opened, concept: Concept, z: float, maps: Mapping[str, np.ndarray], address: str,
     by_member: Mapping[str, float] | None = None,
 ) -> None:  # fmt: skip
-    """A concept's line, and the picture at `address` once for each model, under that model's map. `href`: the concept's
-    page, where this is another view of the same."""
-    href = href or rosetta_view.link(found, concept)
+    """A concept's line, and the picture at `address` once for each model, under that model's map."""
+    href = rosetta_view.link(found, concept)
     name, numbers = plain(label(concept), 80), plain(f"{concept.address} · z {z:.1f} · in {concept.models} models")
     st.markdown(f"**{name}** :small[:gray[{numbers}]]")
     cells = []
@@ -81,8 +92,6 @@ def row(
         overlay = rosetta_concept.over(map_yx)
         cells.append({"id": at, "src": address, "overlay": overlay, "caption": caption, "alt": unit.address,
                       "href": href})  # fmt: skip
-    if not cells:
-        cells = [{"id": 0, "src": address, "overlay": "", "caption": "", "alt": concept.address, "href": href}]
     grid.draw(cells, key=f"active-{concept.address}", size=SIZE, label=f"{concept.address} in every model")
 
 
@@ -91,7 +100,7 @@ def frame(stored: Sequence[tuple[Concept, float]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "concept": [concept.address for concept, _ in stored],
-            "label": [concept.label.text if concept.label else None for concept, _ in stored],
+            "label": [concept.label.text if concept.label else "" for concept, _ in stored],
             "z": [z for _, z in stored],
             "models": [concept.models for concept, _ in stored],
         }

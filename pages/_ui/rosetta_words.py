@@ -4,8 +4,8 @@ from core.store.dictionary import Dictionary
 
 HUB = "The model whose units are looked for in the others. Each model's concepts start from its own units."
 Z = (
-    "z: how far a unit's largest activation in this image lies above its mean over the dictionary's images, in standard "
-    "deviations; of a concept, the mean over its models, of each its best unit."
+    "z: how far a unit's largest activation in this image lies above its mean over the dictionary's images, in "
+    "standard deviations; of a concept, the mean over its models, of each its best unit."
 )
 
 

@@ -35,7 +35,6 @@ class Pictured(Protocol):
     def store(self) -> Thumbnails: ...
 
 
-
 def routes() -> list[Route]:
     """The routes to give to `st.App`; from then on pages link to them."""
     os.environ[ROUTE_VARIABLE] = "1"

@@ -40,8 +40,8 @@ def population(found: Opened) -> str:
     known = sorted(level for level in levels if level == level)  # NaN where no unit lives
     span = f"{known[0]:.3f} to {known[-1]:.3f}" if known else "unknown"
     return plain(
-        f"Units that vary: {units}; over {count(found.store.images, 'image')} of {found.store.facts['images']['source']}"
-        f". Null levels: {span}, what {rosetta_frame.null_told(found)}.",
+        f"Units that vary: {units}; over {count(found.store.images, 'image')} of the data set "
+        f"{found.store.facts['images']['source']}. Null levels: {span}; a level is {rosetta_frame.null_told(found)}.",
         1_500,
     )
 
@@ -51,8 +51,8 @@ def reference(store: Dictionary, shares: Mapping[tuple[str, str], Sequence[Layer
     twins = seeds(store)
     if not twins:
         return (
-            "No two of these models are one architecture from two seeds, so there is no upper reference: how many units "
-            "even the same training would find again is not known here."
+            "No two of these models are one architecture from two seeds, so there is no upper reference: how many "
+            "units even the same training would find again is not known here."
         )
     pairs = [(a, b) for a, others in twins.items() for b in others]
     told = "; ".join(f"{a} in {b} {whole(shares[a, b]) or 0:.1%}" for a, b in pairs)
