@@ -85,8 +85,10 @@ class RosettaExplainer:
 
     @property
     def bytes(self) -> int:
-        """What its answers may come to take: a map has at most 56 x 56 numbers, and a concept one a model."""
-        return _KEPT * MOST * len(self.members) * 56 * 56 * 4
+        """What the models take, and what is kept of pictures may come to: a map a model and concept, of at most 56 x 56
+        numbers in the models that we know."""
+        kept = _KEPT * MOST * len(self.members) * 56 * 56 * 4
+        return kept + sum(member.bytes for member in self.members.values())
 
     def look(self, picture: Image.Image, hub: str, wanted: Sequence[str] | None = None) -> tuple[Active, ...]:
         """The hub's concepts in an RGB picture (from `core.images.decode`): the MOST of largest z, largest first, or
@@ -173,6 +175,8 @@ def load_rosetta(dictionary: "Dictionary", device: str = "auto") -> RosettaExpla
             members.append(load_recorded_member(facts, device=device))
         except UnitscopeError as error:
             left_out[str(facts["name"])] = str(error)
+        except KeyError as error:
+            left_out[str(facts["name"])] = f"Its record in rosetta.json lacks {error}."
     if not members:
         raise ModelError("None of this dictionary's models can be loaded. " + " ".join(left_out.values()))
     return RosettaExplainer(dictionary, members, left_out)

@@ -55,9 +55,8 @@ def problems() -> tuple[str, ...]:
 def open_named(name: str) -> Opened:
     """The dictionary `name`, which may come from a URL. Raises BundleMissing, BundleDamaged or BundleVersion."""
     recent = _recent.get(name)
-    if recent and recent.folder.parent == resources.bundles_folder():
-        if _stamp(recent.folder) == recent.stamp:
-            return recent
+    if recent and recent.folder.parent == resources.bundles_folder() and _stamp(recent.folder) == recent.stamp:
+        return recent
     if name not in names():
         raise BundleMissing(_GONE)
     folder = resources.bundles_folder() / name
