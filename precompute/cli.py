@@ -150,6 +150,13 @@ def _drift(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _rosetta(arguments: argparse.Namespace) -> int:
+    from precompute.rosetta import rosetta
+
+    rosetta(arguments)
+    return 0
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from core.models.load import demo_models
 
@@ -197,5 +204,6 @@ COMMANDS = {
     "characterise": _characterise,
     "sparsity": _sparsity,
     "drift": _drift,
+    "rosetta": _rosetta,
     "demo": _demo,
 }

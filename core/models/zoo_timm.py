@@ -110,7 +110,7 @@ def timm_config(source: TimmSource) -> dict[str, Any]:
 def _check_name(source: TimmSource) -> Any:
     """timm's PretrainedCfg of a name."""
     architecture, _, tag = source.model.partition(".")
-    if not timm.is_model(architecture):
+    if not timm.is_model(architecture) or timm.models.get_pretrained_cfg(architecture) is None:  # None: an old name
         near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.3)
         raise UnknownModel(
             f"timm has no model named {architecture!r}. Did you mean {' or '.join(near) or 'one of the others'}? All: "

@@ -21,9 +21,9 @@ def mutual(neighbours_umk: np.ndarray, rows: np.ndarray, owner_u: np.ndarray, me
 def null_of(level: float, shuffled: np.ndarray) -> np.ndarray:
     """What a match must exceed: the level of its two members, or the pair's own r under the shuffle if that is larger.
 
-    NaN where there is no level: then nothing exceeds it.
+    NaN where there is neither: then nothing exceeds it.
     """
-    return np.maximum(np.float64(level), shuffled.astype(np.float64))
+    return np.fmax(np.float64(level), shuffled.astype(np.float64))
 
 
 def partners(
