@@ -1,10 +1,11 @@
-"""Write a trained demo model as an open_clip local directory: fp16 safetensors with the full CLIP vocabulary."""
+"""Write a trained demo model as an open_clip or timm local directory: fp16 safetensors, full CLIP vocabulary."""
 
 from pathlib import Path
 
 import torch
 from open_clip import CLIP
 from safetensors.torch import save_file
+from torch import nn
 
 from demo.recipe import MODELS, model_config, token_ids
 
@@ -20,16 +21,29 @@ def full_state(model: CLIP, name: str) -> dict[str, torch.Tensor]:
     table[0] = 0  # padding comes after the end of text, where the causal mask hides it
     state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
     state["token_embedding.weight"] = table
+    return halved(state)
+
+
+def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same on the CPU, numbers in fp16."""
     return {
-        key: (value.half() if value.is_floating_point() else value).clone().contiguous() for key, value in state.items()
+        key: (value.half() if value.is_floating_point() else value).cpu().clone().contiguous()
+        for key, value in state.items()
     }
 
 
-def ship(model: CLIP, name: str, folder: Path = MODELS) -> Path:
-    """Write the weights into folder/name and return their path."""
-    path = folder / name / "open_clip_model.safetensors"
+def _write(state: dict[str, torch.Tensor], path: Path) -> Path:
     partial = path.with_suffix(".partial")
-    save_file(full_state(model, name), str(partial), metadata={"format": "pt"})
+    save_file(state, str(partial), metadata={"format": "pt"})
     partial.chmod(0o644)  # safetensors writes for the owner alone
-    partial.replace(path)
-    return path
+    return partial.replace(path)
+
+
+def ship(model: CLIP, name: str, folder: Path = MODELS) -> Path:
+    """Write the weights into folder/name as open_clip reads them, and return their path."""
+    return _write(full_state(model, name), folder / name / "open_clip_model.safetensors")
+
+
+def ship_timm(model: nn.Module, name: str, folder: Path = MODELS) -> Path:
+    """Write the weights into folder/name as timm reads them, and return their path."""
+    return _write(halved(model.state_dict()), folder / name / "model.safetensors")
