@@ -23,6 +23,8 @@ from demo.stream import matches
 
 MODELS = Path(__file__).parent / "models"
 NAMES = ("demo-vit", "demo-rn")
+SECOND = {"demo-vit-2": "demo-vit"}  # another seed of the same recipe
+CLIP_NAMES = (*NAMES, *SECOND)
 WEIGHT = {"object": 1.0, "place": 0.5, "style": 0.3, "count": 0.5, "category": 0.2}  # of each factor's loss
 SMOOTHING = 0.02
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import torch
 from open_clip import CLIP
 from safetensors.torch import save_file
-from torch import nn
 
 from demo.recipe import MODELS, model_config, token_ids
+from demo.zoo import Learner
+
+DECODER_FILE = "decoder.safetensors"
 
 
 def full_state(model: CLIP, name: str) -> dict[str, torch.Tensor]:
@@ -44,6 +46,12 @@ def ship(model: CLIP, name: str, folder: Path = MODELS) -> Path:
     return _write(full_state(model, name), folder / name / "open_clip_model.safetensors")
 
 
-def ship_timm(model: nn.Module, name: str, folder: Path = MODELS) -> Path:
-    """Write the weights into folder/name as timm reads them, and return their path."""
-    return _write(halved(model.state_dict()), folder / name / "model.safetensors")
+def ship_timm(learner: Learner, name: str, folder: Path = MODELS) -> Path:
+    """Write the weights of `learner.member` into folder/name as timm reads them, and return their path.
+
+    What else the learner has, an autoencoder's decoder, goes into a file beside it, which timm does not read.
+    """
+    rest = {key: value for key, value in learner.state_dict().items() if not key.startswith("member.")}
+    if rest:
+        _write(halved(rest), folder / name / DECODER_FILE)
+    return _write(halved(learner.member.state_dict()), folder / name / "model.safetensors")

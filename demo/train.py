@@ -20,7 +20,7 @@ from torch import Tensor
 from demo import recipe, zoo
 from demo.budget import Budget
 from demo.captions import FACTORS, factor_texts, sample_caption
-from demo.recipe import Classifiers, Phase
+from demo.recipe import CLIP_NAMES, SECOND, Classifiers, Phase
 from demo.ship import ship, ship_timm
 from demo.stream import SIDES, held_out_scene, shipped_view, targets, to_tensor, train_batch, train_scene
 from demo.train_zoo import train_zoo
@@ -29,7 +29,6 @@ STAGE_ONE = {"demo-vit": 0.62, "demo-rn": 0.65}  # share of progress spent witho
 FIT_STEPS = 500  # of the text tower alone, when stage 2 begins
 MUON_LR = {"demo-vit": 4e-3, "demo-rn": 0.0}
 ADAM_LR = {"demo-vit": 1.5e-3, "demo-rn": 2e-3}
-SECOND = {"demo-vit-2": "demo-vit"}  # another seed of the same recipe
 
 
 class Trainer:
@@ -203,7 +202,7 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=(*recipe.NAMES, *SECOND, *zoo.NAMES, "all"), default="all")
+    parser.add_argument("--model", choices=(*CLIP_NAMES, *zoo.NAMES, "all"), default="all")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="wall clock left to spend on each model")
     budget.add_argument("--samples", type=int, help="samples in all for each model (default 200000)")
@@ -214,9 +213,9 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     samples = args.samples if args.samples or args.minutes else 200_000
-    for name in (*recipe.NAMES, *SECOND, *zoo.NAMES) if args.model == "all" else (args.model,):
+    for name in (*CLIP_NAMES, *zoo.NAMES) if args.model == "all" else (args.model,):
         if name in zoo.NAMES:
-            ship_timm(train_zoo(name, args.seed, samples, args.minutes, args.checkpoints).model.member, name)
+            ship_timm(train_zoo(name, args.seed, samples, args.minutes, args.checkpoints).model, name)
         else:
             seed = args.seed + 1 if name in SECOND else args.seed
             ship(train(SECOND.get(name, name), seed, samples, args.minutes, args.checkpoints).model, name)

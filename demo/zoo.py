@@ -109,7 +109,10 @@ class MaskedAutoencoder(nn.Module):
         return (drawn - self.aims(images)).square().mean(-1)[hidden].mean()
 
 
-def learner(name: str, seed: int) -> Supervised | MaskedAutoencoder:
+Learner = Supervised | MaskedAutoencoder
+
+
+def learner(name: str, seed: int) -> Learner:
     """The model in what trains it."""
     torch.manual_seed(seed)
     member = architecture(name)
