@@ -151,6 +151,13 @@ def _drift(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _rosetta(arguments: argparse.Namespace) -> int:
+    from precompute.rosetta import rosetta
+
+    rosetta(arguments)
+    return 0
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     for name in DEMO_BUNDLES:
         words = ["run", "--model", name, "--images", str(REPOSITORY / "demo" / "images"), "--out", str(arguments.out)]
@@ -196,5 +203,6 @@ COMMANDS = {
     "characterise": _characterise,
     "sparsity": _sparsity,
     "drift": _drift,
+    "rosetta": _rosetta,
     "demo": _demo,
 }
