@@ -7,7 +7,8 @@ error, tolerance, verdict. Exit code 1 if one exceeds its tolerance (or, with --
 Tolerance of a float array: 30 x the reference's own float32 noise (stored beside it), at least 2e-6 of its largest
 entry. Arrays decided by a choice must agree exactly, except where the golden itself calls it a tie.
 
-A directory with clip_rn.npz instead (a tiny random ResNet's neuron-head pairs) is compared in what is covered of it.
+A directory with clip_rn.npz instead (a tiny random ResNet's neuron-head pairs) or rosetta.npz (units of several tiny
+models) is compared in what is covered of it.
 
 A file tests/golden_<what>.py covers some arrays by a `Method`, and `Rules` for those that are no plain floats; both are
 listed here.
@@ -25,6 +26,7 @@ from tests import (
     golden_first,
     golden_pairs,
     golden_pairs_rules,
+    golden_rosetta,
     golden_second,
     golden_segmentation,
     golden_text,
@@ -40,6 +42,7 @@ RESNET_METHODS: list[Method] = [
     golden_drift.drift,
     golden_drift.sink,
 ]
+ROSETTA_METHODS: list[Method] = [golden_rosetta.rosetta]
 RULES: Rules = {
     **golden_first.RULES,
     **golden_second.RULES,
@@ -47,6 +50,7 @@ RULES: Rules = {
     **golden_pairs_rules.RULES,
     **golden_segmentation.RULES,
     **golden_drift.RULES,
+    **golden_rosetta.RULES,
 }
 
 
@@ -65,13 +69,15 @@ def sets(folder: Path) -> Iterator[tuple[str, GoldenSet, list[Method]]]:
     """What a directory holds: the activation or kind, its arrays, and what is compared with them."""
     if (folder / golden_text.RESNET).is_file():
         yield "resnet", golden_text.load_resnet(folder), RESNET_METHODS
+    elif (folder / golden_rosetta.ROSETTA).is_file():
+        yield "rosetta", golden_rosetta.load_rosetta(folder), ROSETTA_METHODS
     elif (folder / "inputs.npz").is_file():
         for activation in ACTIVATIONS:
             yield activation, GoldenSet.load(folder, activation), METHODS
     else:
         raise SystemExit(
-            f"{folder} holds neither inputs.npz nor {golden_text.RESNET}, so it is no golden directory of a ViT or a "
-            "ResNet."
+            f"{folder} holds neither inputs.npz nor {golden_text.RESNET} nor {golden_rosetta.ROSETTA}, so it is no "
+            "golden directory of a ViT, a ResNet or several models."
         )
 
 
