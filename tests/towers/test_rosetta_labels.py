@@ -28,8 +28,8 @@ def test_a_direction_is_the_first_component_of_the_largest_effects(kind: str, la
         expected = torch.linalg.svd(rows, full_matrices=False).Vh[0]
         along = rows @ expected
         expected = expected * along.sign().sum().sign()
-        # float32 scalars of effects whose second component is not far from the first
-        torch.testing.assert_close(found[n].double(), expected, rtol=0, atol=1e-4)
+        # these models' images differ little: s is some hundred times its deviation, in float32, and so is what is left
+        torch.testing.assert_close(found[n].double(), expected, rtol=0, atol=2e-3)
     assert directions(lens, [], np.zeros((5, 0, len(lens.pairs)), np.float32)).shape == (0, tower.out_dim)
 
 
