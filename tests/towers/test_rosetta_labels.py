@@ -27,7 +27,7 @@ def test_a_direction_is_the_first_component_of_the_largest_effects(kind: str, la
         rows = centred[centred.norm(dim=1).argsort(descending=True)[:LARGEST]]
         expected = torch.linalg.svd(rows, full_matrices=False).Vh[0]
         along = rows @ expected
-        expected = expected * along.sign().sum().sign()
+        expected = expected * (along.sign().sum().sign() or along.mean().sign())
         # these models' images differ little: s is some hundred times its deviation, in float32, and so is what is left
         torch.testing.assert_close(found[n].double(), expected, rtol=0, atol=2e-3)
     assert directions(lens, [], np.zeros((5, 0, len(lens.pairs)), np.float32)).shape == (0, tower.out_dim)
