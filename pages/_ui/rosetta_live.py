@@ -32,7 +32,9 @@ def _loading(found: Opened) -> None:
     st.caption("The maps come here when they are ready.")
 
 
-def look(found: Opened, picture: Image.Image | bytes, hub: str, wanted: Sequence[str] | None = None) -> "tuple[Active, ...]":
+def look(
+    found: Opened, picture: Image.Image | bytes, hub: str, wanted: Sequence[str] | None = None
+) -> "tuple[Active, ...]":
     """The concepts active in a picture, or those `wanted`; says which models are left out. The models must be ready."""
     explainer = dictionaries.explainer(found)
     for name, sentence in explainer.left_out.items():
