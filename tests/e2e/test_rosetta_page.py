@@ -16,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from core.explain.rosetta import MOST, RosettaExplainer
+from core.images import decode
 from core.store.dictionary import Dictionary
 from pages._ui import dictionaries, figures, live, resources, rosetta_links, thumbs
 from tests import bundle_maker, dictionary_maker
@@ -356,3 +357,34 @@ def test_dictionaries_are_no_bundles(with_bundle: Path) -> None:
     app = app_at("rosetta")
     assert not app.exception and cards(app) and address(app, "bundle") == "tiny-0123abcd"
     assert "RANDOM WEIGHTS" not in said(app)  # which the bundle's model has, and no model here
+
+
+def test_the_image_pages_section(
+    folder: Path, vit_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[Any]
+) -> None:
+    (tmp_path / vit_bundle.name).symlink_to(vit_bundle)
+    monkeypatch.setenv(resources.BUNDLES_VARIABLE, str(tmp_path))
+    query = {"bundle": vit_bundle.name, "tab": "rosetta", "image": "3"}
+    load = lambda facts, room: (made_up if "dictionary" in facts else resources._load)(facts, room)
+    monkeypatch.setattr(resources, "MODELS", live.LiveModels(load, lambda model: ("cpu", 1), lambda kind: 100))
+    assert "There is no dictionary yet" in said(visit("image", **query))
+    shutil.copytree(folder / NAME, tmp_path / NAME)
+    store = dictionaries.open_named(NAME).store
+    ready(store)
+    app = visit("image", calm=False, **query, hub="demo-cnn")
+    active = told[-1]()["answer"]["active"]
+    data = resources.open_named(vit_bundle.name).store.thumbnail(3)
+    expected = dictionaries.explainer(dictionaries.open_named(NAME)).look(decode(data), "demo-cnn")
+    assert [each.concept.address for each in active] == [each.concept.address for each in expected] and expected
+    for each in expected:
+        rows = component(app, f"active-{each.concept.address}")["rows"]
+        assert len(rows) == len(each.maps)
+        for row in rows:
+            member = row["alt"].partition(":")[0]
+            assert row["caption"].startswith(f"{member} z {each.by_member[member]:.1f}\n")
+    assert "is left out" in said(app) and f"among {len(store.concepts('demo-cnn'))} of the hub" in said(app)
+    hub = next(box for box in app.selectbox if box.label == "Hub")
+    hub.set_value("demo-vit").run()
+    assert address(app, "hub") == "demo-vit" and address(app, "tab") == "rosetta"
+    wrong = visit("image", calm=False, **query, hub="nobody", dictionary="rosetta-x")
+    assert "dictionary cannot be shown" in said(wrong) and next(b for b in wrong.selectbox if b.label == "Hub").value
