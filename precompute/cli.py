@@ -13,6 +13,7 @@ from core.models.load import LoadedModel
 from precompute.arguments import build_parser, model_choice, resources, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+DEMO_BUNDLES = ("demo-rn", "demo-vit")  # of the models that ship, those that `precompute demo` makes bundles of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -158,9 +159,7 @@ def _rosetta(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from core.models.load import demo_models
-
-    for name in demo_models():
+    for name in DEMO_BUNDLES:
         words = ["run", "--model", name, "--images", str(REPOSITORY / "demo" / "images"), "--out", str(arguments.out)]
         words += ["--pool", "demo", *(["--quiet"] if arguments.quiet else [])]
         print(f"— {name}")

@@ -118,6 +118,10 @@ def concepts(made: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     return found
 
 
+def text_of(row: int, rank: int) -> str:
+    return f"text *{(row + rank) % FACTORS}* <b>of</b> the pool"
+
+
 def facts() -> dict[str, Any]:
     """The facts that `finish` wants, with made-up values."""
     members = []
@@ -163,7 +167,7 @@ def make(folder: Path, seed: int = 0, *, empty: bool = False) -> Path:
         corr.append(r[np.ix_(ours, ours)].ravel())
         clip = next((unit for unit in ours if owner[unit] == 0), -1)
         how = None if clip < 0 else "map" if everything[clip].layer == 1 else "second-order direction"
-        said = (None, None, -1, None) if clip < 0 else (f"text *{clip % FACTORS}* <b>of</b> the pool", how, clip, 0.25)
+        said = (None, None, -1, None) if clip < 0 else (text_of(clip, 0), how, clip, 0.25)
         for name, value in zip(label, said, strict=True):
             label[name].append(value)
         for one in concept["of"]:
@@ -174,7 +178,9 @@ def make(folder: Path, seed: int = 0, *, empty: bool = False) -> Path:
             values.append(by_unit[one["unit"]][shown[at]].ravel())
     clips = [row for row in described.tolist() if owner[row] == 0]
     hows = ["map" if everything[row].layer == 1 else "second-order direction" for row in clips]
-    texts = [(row, how, k, f"text {k}", 0.5 - k / 10) for row, how in zip(clips, hows, strict=True) for k in range(5)]
+    texts = [
+        (row, how, k, text_of(row, k), 0.5 - k / 10) for row, how in zip(clips, hows, strict=True) for k in range(5)
+    ]
     layers = [(m, *layer) for m, (_, _, _, of) in enumerate(MEMBERS.values()) for layer in of]
     first = np.cumsum([0, *(layer[2] for layer in layers)])[:-1]
     colours = ["red", "green", "blue"]
