@@ -14,9 +14,9 @@ _FP32_STEP = 2.0**-24
 
 def dictionary_problems(dictionary: Bundle) -> Iterator[str]:
     """A sentence for each contradiction. What is shown of units has to follow from what is nearest to what."""
-    found = list(_layers(dictionary))
+    found = [*_layers(dictionary)] or [*_rows(dictionary)]
     yield from found
-    if not found:  # rows mean nothing without them
+    if not found:  # rows that are not there cannot be looked up
         for check in (_neighbours, _levels, _described, _concepts, _members, _shown, _texts):
             yield from check(dictionary)
 
@@ -41,14 +41,30 @@ def _layers(dictionary: Bundle) -> Iterator[str]:
         yield "layers.parquet does not go through the members in order."
 
 
+def _rows(dictionary: Bundle) -> Iterator[str]:
+    units, members = dictionary.axes["unit"].size, dictionary.table("concept_members")
+    near = np.asarray(dictionary.array("neighbours"))
+    if near.size and not (near.min() >= -1 and near.max() < units):
+        yield "neighbours.npy points at units that do not exist."
+    named = np.concatenate([members["unit"].to_numpy(), members["partner"].to_numpy().clip(0)])
+    if not np.isin(named, np.arange(units)).all() or (members["partner"].to_numpy() < -1).any():
+        yield "concept_members.parquet names units that do not exist."
+    concepts = dictionary.table("concepts")
+    count, first, hub = (concepts[name].to_numpy() for name in ("members", "first", "hub"))
+    ends = np.cumsum(count)
+    if not np.array_equal(first, ends - count) or (ends[-1] if len(ends) else 0) != members.num_rows:
+        yield "concepts.parquet does not divide concept_members.parquet."
+    elif not np.array_equal(members["concept"].to_numpy(), np.repeat(np.arange(len(count)), count)):
+        yield "concept_members.parquet is not in the order of concepts.parquet."
+    if (np.diff(hub) < 0).any() or not np.isin(hub, np.arange(dictionary.axes["member"].size)).all():
+        yield "concepts.parquet does not go through the hubs in order."
+
+
 def _neighbours(dictionary: Bundle) -> Iterator[str]:
     near, owner = np.asarray(dictionary.array("neighbours")), _owners(dictionary)
     r, shuffled = np.asarray(dictionary.array("neighbour_r")), np.asarray(dictionary.array("neighbour_shuffled"))
     members = np.arange(near.shape[1])
     rows = np.arange(len(near))[:, None, None]
-    if near.size and not (near.min() >= -1 and near.max() < len(owner)):
-        yield "neighbours.npy points at units that do not exist."
-        return
     if ((near >= 0) & ((owner[near.clip(0)] != members[:, None]) | (near == rows))).any():
         yield "neighbours.npy names units of another member, or a unit as its own neighbour."
     if (np.isnan(r) != (near < 0)).any() or (np.abs(r) > 1).any():
@@ -110,26 +126,16 @@ def _concepts(dictionary: Bundle) -> Iterator[str]:
     members = dictionary.table("concept_members")
     hub, first, count, corr = (concepts[name].to_numpy() for name in ("hub", "first", "members", "corr"))
     ends = np.cumsum(count)
-    if not np.array_equal(first, ends - count) or (ends[-1] if len(ends) else 0) != members.num_rows:
-        yield "concepts.parquet does not divide concept_members.parquet."
-        return
-    if not np.array_equal(members["concept"].to_numpy(), np.repeat(np.arange(len(count)), count)):
-        yield "concept_members.parquet is not in the order of concepts.parquet."
     squares = np.cumsum(count**2)
     if (
         not np.array_equal(corr, squares - count**2)
         or (squares[-1] if len(count) else 0) != dictionary.axes["corr_value"].size
     ):
         yield "concepts.parquet does not divide concepts/corr.npy."
-    if (np.diff(hub) < 0).any() or not np.isin(hub, np.arange(dictionary.axes["member"].size)).all():
-        yield "concepts.parquet does not go through the hubs in order."
     strength = concepts["strength"].to_numpy()
     if ((np.diff(strength) > 0) & (np.diff(hub) == 0)).any() or (strength <= 0).any():
         yield "concepts.parquet is not sorted from the strongest concept of each hub on."
     units = members["unit"].to_numpy()
-    if not np.isin(units, np.arange(len(owner))).all():
-        yield "concept_members.parquet names units that do not exist."
-        return
     models = [len(np.unique(owner[units[a:b]])) for a, b in zip(first, ends, strict=True)]
     if not np.array_equal(concepts["models"].to_numpy(), models):
         yield "concepts.parquet counts other models than its concepts have."
@@ -149,9 +155,6 @@ def _members(dictionary: Bundle) -> Iterator[str]:
     unit, partner, concept = (members[name].to_numpy() for name in ("unit", "partner", "concept"))
     r, null = (members[name].to_numpy() for name in ("r", "null"))
     hub = dictionary.table("concepts")["hub"].to_numpy()
-    inside = np.isin(unit, np.arange(len(owner))) & np.isin(partner, np.arange(-1, len(owner)))
-    if not (inside.all() and np.isin(concept, np.arange(len(hub))).all()):
-        return  # told of units; concepts likewise
     own = owner[unit] == hub[concept]
     if (own != (partner < 0)).any() or (np.isnan(null) != own).any() or (np.abs(r) > 1).any():
         yield "concept_members.parquet has partners of the hub's own units, or none of another model's."
