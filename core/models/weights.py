@@ -19,8 +19,8 @@ def activation_of(config: dict[str, Any]) -> str:
 
 
 def folder_weights(folder: Path) -> Path:
-    """The weights file of a local model folder, safetensors first."""
-    for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth"):
+    """The weights file of a local model folder: the one with the libraries' own name, else any, safetensors first."""
+    for pattern in ("open_clip_model.safetensors", "model.safetensors", "*.safetensors", "*.bin", "*.pt", "*.pth"):
         for path in sorted(folder.glob(pattern)):
             return path
     raise WeightsError(f"{folder} holds a model config but no weights file; put its safetensors file beside it.")

@@ -5,7 +5,7 @@ from typing import Any
 from core.models.load import LoadedModel
 from core.models.taps import Tap
 from core.models.tower import Tower
-from core.models.zoo_member import About, MapLayer, TappedMember, channel_map, measured, token_map
+from core.models.zoo_member import About, MapLayer, TappedMember, channel_map, measured, taken, token_map
 
 CLASS_TOKEN = 1  # open_clip's ViTs that can be decomposed have one token before those of the patches
 
@@ -29,6 +29,7 @@ def clip_member(model: LoadedModel, name: str, about: About) -> TappedMember:
         preprocessing=model.preprocessing,
         weights_digest=model.weights_digest,
         random_weights=model.random_weights,
+        bytes=taken(model.clip),
         clip=model,
     )
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.functional import center_crop
 
 from core.errors import AddressError, InputError, UnsupportedTower
@@ -53,6 +53,10 @@ class Member(Protocol):
         """Where it runs, and where its maps are."""
 
     @property
+    def bytes(self) -> int:
+        """What its weights take there."""
+
+    @property
     def clip(self) -> LoadedModel | None:
         """The whole CLIP model where the member is one."""
 
@@ -93,6 +97,7 @@ class TappedMember:
     preprocessing: Mapping[str, Any]
     weights_digest: str
     random_weights: bool
+    bytes: int
     clip: LoadedModel | None = None
 
     def prepare(self, picture: Image.Image) -> Tensor:
@@ -128,6 +133,11 @@ class TappedMember:
             "layers": layers,
             "clip": self.clip is not None,
         }
+
+
+def taken(model: nn.Module) -> int:
+    """Bytes of a model's weights."""
+    return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
 
 
 def square(picture: Image.Image) -> Image.Image:

@@ -30,6 +30,7 @@ from core.models.zoo_member import (
     TappedMember,
     channel_map,
     measured,
+    taken,
     token_map,
 )
 
@@ -86,6 +87,7 @@ def load_timm(
         preprocessing=preprocessing,
         weights_digest=weights_digest(model),
         random_weights=random,
+        bytes=taken(model),
     )
 
 

@@ -294,11 +294,7 @@ class Dictionary:
         described = np.asarray(self.bundle.array("described"))
         made = []
         for concept in self._all:
-            best: dict[str, ConceptUnit] = {}
-            for unit in concept.members:
-                if unit.member not in best or unit.r > best[unit.member].r:
-                    best[unit.member] = unit
-            made.append(np.searchsorted(described, [unit.row for unit in best.values()]))
+            made.append(np.searchsorted(described, [unit.row for unit in concept.best.values()]))
         return made
 
     @cached_property

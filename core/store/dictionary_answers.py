@@ -75,6 +75,15 @@ class Concept:
     images: tuple[int, ...]
     row: int
 
+    @property
+    def best(self) -> dict[str, ConceptUnit]:
+        """Of each member with a unit in it, the one of largest r."""
+        found: dict[str, ConceptUnit] = {}
+        for unit in self.members:
+            if unit.member not in found or unit.r > found[unit.member].r:
+                found[unit.member] = unit
+        return found
+
 
 @dataclass(frozen=True)
 class UnitText:
