@@ -6,8 +6,8 @@ the first visitor of a page's address, before it has seen st.navigation, and pas
 
 import streamlit as st
 
-from pages import about, characterise, cues, drift, heads, image, neurons, overview, pairs
-from pages._ui import access, footer, keys, links, resources, selection, states
+from pages import about, characterise, cues, drift, heads, image, neurons, overview, pairs, rosetta, universal
+from pages._ui import access, dictionaries, footer, keys, links, resources, selection, states
 
 PAGES = {
     "overview": st.Page(
@@ -16,6 +16,8 @@ PAGES = {
     "heads": st.Page(heads.main, title="Heads", icon=":material/center_focus_strong:", url_path="heads"),
     "neurons": st.Page(neurons.main, title="Neurons", icon=":material/hub:", url_path="neurons"),
     "pairs": st.Page(pairs.main, title="Pairs", icon=":material/join_inner:", url_path="pairs"),
+    "rosetta": st.Page(rosetta.main, title="Rosetta", icon=":material/translate:", url_path="rosetta"),
+    "universal": st.Page(universal.main, title="Universality", icon=":material/public:", url_path="universal"),
     "image": st.Page(image.main, title="Image", icon=":material/image:", url_path="image"),
     "characterise": st.Page(
         characterise.main, title="Characterise", icon=":material/bar_chart:", url_path="characterise"
@@ -24,6 +26,8 @@ PAGES = {
     "drift": st.Page(drift.main, title="Drift", icon=":material/trending_up:", url_path="drift"),
     "about": st.Page(about.main, title="About", icon=":material/menu_book:", url_path="about"),
 }
+ACROSS = (PAGES["rosetta"], PAGES["universal"])
+"""Pages about several models, which need a dictionary and no bundle."""
 
 
 def main() -> None:
@@ -32,23 +36,30 @@ def main() -> None:
     with states.calm():
         access.require_login()
         names = resources.names()
-        if not names:
+        if not names and not dictionaries.names():
             states.no_bundle(resources.bundles_folder(), resources.problems())
             return
         opened = None
-        with states.calm():  # a bundle that cannot be opened gets its sentence in the middle, and the picker stays
-            opened = resources.current()
-            if selection.BUNDLE not in st.query_params:
-                st.query_params[selection.BUNDLE] = opened.name
+        if names:
+            with states.calm():  # a bundle that cannot be opened gets its sentence in the middle, and the picker stays
+                opened = resources.current()
+                if selection.BUNDLE not in st.query_params:
+                    st.query_params[selection.BUNDLE] = opened.name
         with st.sidebar:
             st.markdown("### :material/biotech: Unitscope")
-            pick(names, opened.name if opened else None)
-            for each in PAGES.values():
+            if names:
+                pick(names, opened.name if opened else None)
+            for each in PAGES.values() if names else ACROSS:
                 st.page_link(each, query_params=selection.here() if each == page else selection.query())
             keys.listen()
             links.listen()
             access.who()
-        if opened is not None:
+        if page in ACROSS:
+            with states.calm():
+                page.run()
+        elif not names:
+            states.no_bundle(resources.bundles_folder(), resources.problems())
+        elif opened is not None:
             footer.warn_if_random(opened.store.facts())
             with states.calm():
                 page.run()

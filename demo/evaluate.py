@@ -1,16 +1,18 @@
-"""Held-out zero-shot accuracy of the shipped demo models, by the path every user takes.
+"""Held-out accuracy of the shipped demo models, by the path every user takes.
 
-    python -m demo.evaluate [--model demo-vit|demo-rn|all] [--number 2040] [--seed 1]
+    python -m demo.evaluate [--model NAME|all] [--number 2040] [--seed 1]
 
 The weights are loaded by open_clip from demo/models, scenes are drawn at the sides of the shipped images, and go
 through open_clip's own preprocessing and tokenizer; class embeddings average several prompts; the prediction is the
-argmax. Prints one JSON object a model and writes it into the model card.
+argmax: that is zero-shot accuracy, of the CLIP models. The others' figures are those of demo.evaluate_zoo. Prints one
+JSON object a model and writes it into the model card.
 """
 
 import argparse
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -19,8 +21,9 @@ from PIL import Image
 from torch import Tensor
 
 from core.errors import WeightsError
+from demo import evaluate_zoo, zoo
 from demo.captions import FACTORS, factor_texts
-from demo.recipe import MODELS, NAMES
+from demo.recipe import CLIP_NAMES, MODELS
 from demo.stream import HELD_OUT, SIDES, held_out_scene
 from demo.world import Scene, render
 
@@ -52,7 +55,7 @@ def class_embeddings(model: open_clip.CLIP, tokenizer: open_clip.SimpleTokenizer
 
 
 @torch.no_grad()
-def evaluate(name: str, number: int = NUMBER, seed: int = 1, folder: Path = MODELS) -> dict[str, float | int | str]:
+def evaluate(name: str, number: int = NUMBER, seed: int = 1, folder: Path = MODELS) -> dict[str, Any]:
     """Accuracy of each factor over `number` held-out scenes of one kind of object.
 
     `object` is over the scenes of a single object, as ImageNet images show; `object_any_count` over all of them.
@@ -89,6 +92,12 @@ def evaluate(name: str, number: int = NUMBER, seed: int = 1, folder: Path = MODE
     }
 
 
+def evaluate_other(name: str, number: int = NUMBER, seed: int = 1, folder: Path = MODELS) -> dict[str, Any]:
+    """The figures of a model without texts, over the same scenes. Raises WeightsError where it has no weights."""
+    figures = evaluate_zoo.EVALUATE[name](name, held_out(number, seed), folder)
+    return {"model": name, **figures, "images": number, "seed": seed}
+
+
 def label(scene: Scene, factor: str) -> str:
     """The true class name of a one-kind scene for a factor of FACTORS."""
     values = {
@@ -101,7 +110,7 @@ def label(scene: Scene, factor: str) -> str:
     return values[factor]
 
 
-def write_card(result: dict[str, float | int | str], folder: Path = MODELS) -> None:
+def write_card(result: dict[str, Any], folder: Path = MODELS) -> None:
     """Put the result between the marks of the model card."""
     card = folder / str(result["model"]) / "README.md"
     if card.exists():
@@ -110,14 +119,17 @@ def write_card(result: dict[str, float | int | str], folder: Path = MODELS) -> N
         card.write_text(re.sub(f"{MARKS[0]}.*{MARKS[1]}", lambda _: body, text, flags=re.DOTALL), encoding="utf-8")
 
 
+FIGURES = {**dict.fromkeys(CLIP_NAMES, evaluate), **dict.fromkeys(zoo.NAMES, evaluate_other)}  # by model
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=(*NAMES, "all"), default="all")
+    parser.add_argument("--model", choices=(*FIGURES, "all"), default="all")
     parser.add_argument("--number", type=int, default=NUMBER)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    for name in NAMES if args.model == "all" else (args.model,):
-        result = evaluate(name, args.number, args.seed)
+    for name in FIGURES if args.model == "all" else (args.model,):
+        result = FIGURES[name](name, args.number, args.seed)
         write_card(result)
         print(json.dumps(result), flush=True)
 

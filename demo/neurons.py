@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from core.bundle.read import open_bundle
 from core.errors import InputError, UnitscopeError
@@ -51,14 +52,12 @@ class Polysemantic:
 
 
 class Truth:
-    """Ground truth of the measured images: indicators `hit_iv` of the values `names`."""
+    """Ground truth of images, rows of a manifest: indicators `hit_iv` of the values `names`."""
 
-    def __init__(self, store: Store, table: NeuronTable) -> None:
-        self.ids = np.asarray(table.array("image_ids"))
-        images = store.bundle.table("images").take(self.ids)
+    def __init__(self, images: pa.Table) -> None:
         missing = [factor for factor in FACTORS if factor not in images.column_names]
         if missing:
-            raise InputError(f"This bundle has no ground truth ({', '.join(missing)}): it is not over demo/images.")
+            raise InputError(f"These images have no ground truth ({', '.join(missing)}): they are not demo/images.")
         columns, self.names = [], list[tuple[str, str]]()
         for factor in FACTORS:
             values = np.array([str(value) for value in images[factor].to_pylist()])
@@ -77,9 +76,16 @@ class Truth:
         return centred / np.where(spread > 0, spread, np.inf) @ truth_iv / x_ni.shape[1]
 
 
+def measured_truth(store: Store, table: NeuronTable) -> tuple[Truth, dict[int, int]]:
+    """Of the images that the neurons were measured on; and each one's row there, by image id."""
+    ids = np.asarray(table.array("image_ids"))
+    return Truth(store.bundle.table("images").take(ids)), {int(image_id): i for i, image_id in enumerate(ids)}
+
+
 def track(store: Store, table: NeuronTable, seed: int = 0) -> list[TrackedNeuron]:
     """Every neuron, the best tracked first."""
-    truth, found, rng = Truth(store, table), [], np.random.default_rng(seed)
+    found, rng = [], np.random.default_rng(seed)
+    truth, _ = measured_truth(store, table)
     for i in range(len(table.layers)):
         correlation_nv = truth.correlate(np.asarray(table.array("coef")[i], np.float32))
         control = rng.choice(table.neurons, min(RANDOM_NEURONS, table.neurons), replace=False)
@@ -112,8 +118,8 @@ def names_it(table: NeuronTable, address: str, value: str, correlation: float) -
 def polysemantic(store: Store, table: NeuronTable, share: float = 0.8) -> list[Polysemantic]:
     """Neurons with two concepts or more, each of which is of one value for at least `share` of its images, and no two
     of the same; those of largest effect first."""
-    truth, columns, found = Truth(store, table), table.columns(), []
-    row = {int(image_id): i for i, image_id in enumerate(truth.ids)}
+    columns, found = table.columns(), []
+    truth, row = measured_truth(store, table)
     base_v = truth.hit_iv.mean(0)
     for n in np.argsort(-columns.std, kind="stable"):
         if columns.concepts[n] < 2:

@@ -19,7 +19,7 @@ from core.bundle.read import open_bundle
 from core.errors import InputError, UnitscopeError
 from core.store import Store
 from core.store.pairs import PairTable
-from demo.neurons import Truth
+from demo.neurons import Truth, measured_truth
 
 IMAGES = 10
 KEPT, LIFT = 0.6, 0.3
@@ -50,8 +50,7 @@ class Checked:
 def check(store: Store, table: PairTable, each: int = 3, seed: int = 0) -> tuple[list[Checked], list[Checked]]:
     """Up to `each` sub-concepts of every neuron with a clear concept, best score first; and as many chance draws."""
     neurons, rng = table.neurons, np.random.default_rng(seed)
-    truth = Truth(store, neurons)
-    row = {int(image_id): i for i, image_id in enumerate(truth.ids)}
+    truth, row = measured_truth(store, neurons)
     found: list[Checked] = []
     chance: list[Checked] = []
     for unit in range(len(neurons.layers) * neurons.neurons):

@@ -23,6 +23,8 @@ from demo.stream import matches
 
 MODELS = Path(__file__).parent / "models"
 NAMES = ("demo-vit", "demo-rn")
+SECOND = {"demo-vit-2": "demo-vit"}  # another seed of the same recipe
+CLIP_NAMES = (*NAMES, *SECOND)
 WEIGHT = {"object": 1.0, "place": 0.5, "style": 0.3, "count": 0.5, "category": 0.2}  # of each factor's loss
 SMOOTHING = 0.02
 
@@ -85,7 +87,7 @@ def tokenize(texts: list[str], context: int) -> Tensor:
     return torch.stack([_tokenize(text, context) for text in texts])
 
 
-def _dct_filters(patch: int) -> Tensor:
+def dct_filters(patch: int) -> Tensor:
     """All DCT-II basis pictures of a patch for each opponent colour, [3 * patch**2, 3, patch, patch], gain rising with
     frequency to even out the spectrum of natural edges: a lossless, decorrelated start for the patch embedding."""
     steps = torch.arange(patch, dtype=torch.float32)
@@ -108,7 +110,7 @@ def build(name: str, seed: int) -> CLIP:
     visual = model.visual
     if isinstance(visual, VisionTransformer):
         with torch.no_grad():
-            visual.conv1.weight.copy_(_dct_filters(vision["patch_size"])[: vision["width"]])
+            visual.conv1.weight.copy_(dct_filters(vision["patch_size"])[: vision["width"]])
             visual.positional_embedding.normal_(std=0.3)
             visual.class_embedding.normal_(std=0.3)
             for block in visual.transformer.resblocks:  # residual branches start silent
@@ -156,8 +158,8 @@ class Classifiers(nn.Module):
 
 
 def optimizers(model: CLIP, classifiers: Classifiers, muon_lr: float, adam_lr: float) -> list[torch.optim.Optimizer]:
-    """Muon for the ViT's hidden matrices, AdamW for all else. Each group carries its peak rate as `peak`."""
-    hidden, decayed, plain = [], [], []
+    """Muon for the ViT's hidden matrices, AdamW for all else."""
+    hidden, decayed, plain = list[nn.Parameter](), list[nn.Parameter](), list[nn.Parameter]()
     for key, weight in [*model.named_parameters(), *classifiers.named_parameters()]:
         if muon_lr and weight.ndim == 2 and ".resblocks." in key and key.startswith("visual"):
             hidden.append(weight)
@@ -165,6 +167,13 @@ def optimizers(model: CLIP, classifiers: Classifiers, muon_lr: float, adam_lr: f
             decayed.append(weight)
         else:
             plain.append(weight)
+    return grouped(hidden, decayed, plain, muon_lr, adam_lr)
+
+
+def grouped(
+    hidden: list[nn.Parameter], decayed: list[nn.Parameter], plain: list[nn.Parameter], muon_lr: float, adam_lr: float
+) -> list[torch.optim.Optimizer]:
+    """Muon for `hidden` if any, AdamW with and without decay. Each group carries its peak rate as `peak`."""
     groups = [
         {"params": decayed, "lr": adam_lr, "weight_decay": 0.05, "peak": adam_lr},
         {"params": plain, "lr": adam_lr, "weight_decay": 0.0, "peak": adam_lr},

@@ -1,16 +1,15 @@
 """Train the demo models on scenes made on the fly.
 
-    python -m demo.train [--model demo-vit|demo-rn|all] [--minutes M | --samples N] [--seed 0]
+    python -m demo.train [--model NAME|all] [--minutes M | --samples N] [--seed 0]
 
 Runs on a GPU where there is one. A checkpoint is kept in ./checkpoints; the same command resumes from it, and a new
-budget given on resuming is spent on what progress remains. Same seed, same data. Ends by writing the weights into
-demo/models (see demo.ship).
+budget given on resuming is spent on what progress remains. Same seed, same data; demo-vit-2 is demo-vit from the next
+seed. Ends by writing the weights into demo/models (see demo.ship).
 """
 
 import argparse
 import math
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,35 +17,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demo import recipe
+from demo import recipe, zoo
+from demo.budget import Budget
 from demo.captions import FACTORS, factor_texts, sample_caption
-from demo.recipe import Classifiers, Phase
-from demo.ship import ship
+from demo.recipe import CLIP_NAMES, SECOND, Classifiers, Phase
+from demo.ship import ship, ship_timm
 from demo.stream import SIDES, held_out_scene, shipped_view, targets, to_tensor, train_batch, train_scene
+from demo.train_zoo import train_zoo
 
 STAGE_ONE = {"demo-vit": 0.62, "demo-rn": 0.65}  # share of progress spent without texts
 FIT_STEPS = 500  # of the text tower alone, when stage 2 begins
 MUON_LR = {"demo-vit": 4e-3, "demo-rn": 0.0}
 ADAM_LR = {"demo-vit": 1.5e-3, "demo-rn": 2e-3}
-
-
-@dataclass
-class Budget:
-    """Progress 0..1 by samples or by wall clock, whichever was given; resuming spends the new budget on the rest."""
-
-    samples: int | None
-    minutes: float | None
-    start: float = 0.0
-    seen_before: int = 0
-    began: float = field(default_factory=time.monotonic)
-
-    def progress(self, seen: int) -> float:
-        """Share of the schedule done, for `seen` samples in all."""
-        if self.samples is not None:
-            share = (seen - self.seen_before) / max(1, self.samples - self.seen_before)
-        else:
-            share = (time.monotonic() - self.began) / (60 * (self.minutes or 1.0))
-        return self.start + (1 - self.start) * share
 
 
 class Trainer:
@@ -220,7 +202,7 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=(*recipe.NAMES, "all"), default="all")
+    parser.add_argument("--model", choices=(*CLIP_NAMES, *zoo.NAMES, "all"), default="all")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="wall clock left to spend on each model")
     budget.add_argument("--samples", type=int, help="samples in all for each model (default 200000)")
@@ -231,9 +213,12 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     samples = args.samples if args.samples or args.minutes else 200_000
-    for name in recipe.NAMES if args.model == "all" else (args.model,):
-        trainer = train(name, args.seed, samples, args.minutes, args.checkpoints)
-        ship(trainer.model, name)
+    for name in (*CLIP_NAMES, *zoo.NAMES) if args.model == "all" else (args.model,):
+        if name in zoo.NAMES:
+            ship_timm(train_zoo(name, args.seed, samples, args.minutes, args.checkpoints).model, name)
+        else:
+            seed = args.seed + 1 if name in SECOND else args.seed
+            ship(train(SECOND.get(name, name), seed, samples, args.minutes, args.checkpoints).model, name)
 
 
 if __name__ == "__main__":

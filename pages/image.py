@@ -11,6 +11,7 @@ from pages._ui import (
     image_choose,
     image_neurons,
     image_prompts,
+    image_rosetta,
     image_sections,
     image_segment,
     image_semantic,
@@ -72,6 +73,8 @@ def main() -> None:
                 answer: Any = image_sections.similar(source, source.image, chosen)
             elif view.tab == "similar" and shown is not None:
                 answer = image_sections.similar(source, shown.trace.unit_o, chosen)
+            elif view.tab == "rosetta":  # which has models of its own
+                answer = image_rosetta.rosetta(source, chosen)
             elif view.tab == "neurons" and (shown is not None or opened.store.neurons is None):
                 answer = image_neurons.neurons(opened, shown, chosen, prompts)
             elif view.tab == "segment" and shown is not None:

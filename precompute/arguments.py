@@ -14,7 +14,7 @@ from core.methods.drift import PAIRS
 from core.methods.layernorm import Convention
 from core.methods.segmentation import THRESHOLD, TOP_NEURONS
 from core.models.load import DEVICES, PRECISIONS
-from precompute import semantic_arguments
+from precompute import rosetta_arguments, semantic_arguments
 from precompute.config import ModelChoice, Resources, Settings
 from precompute.segment_maps import METHODS
 
@@ -112,6 +112,7 @@ def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentPa
     _add_characterise(commands, commands_by_name["characterise"])
     _add_sparsity(commands, commands_by_name["sparsity"])
     _add_drift(commands, commands_by_name["drift"])
+    rosetta_arguments.add(commands, commands_by_name["rosetta"], _Help, _add_resources)
 
     demo = commands.add_parser("demo", help="make the demo world's bundles")
     demo.set_defaults(command=commands_by_name["demo"])

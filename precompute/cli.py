@@ -13,6 +13,7 @@ from core.models.load import LoadedModel
 from precompute.arguments import build_parser, model_choice, resources, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+DEMO_BUNDLES = ("demo-rn", "demo-vit")  # of the models that ship, those that `precompute demo` makes bundles of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,10 +151,15 @@ def _drift(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _demo(arguments: argparse.Namespace) -> int:
-    from core.models.load import demo_models
+def _rosetta(arguments: argparse.Namespace) -> int:
+    from precompute.rosetta import rosetta
 
-    for name in demo_models():
+    rosetta(arguments)
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    for name in DEMO_BUNDLES:
         words = ["run", "--model", name, "--images", str(REPOSITORY / "demo" / "images"), "--out", str(arguments.out)]
         words += ["--pool", "demo", *(["--quiet"] if arguments.quiet else [])]
         print(f"— {name}")
@@ -197,5 +203,6 @@ COMMANDS = {
     "characterise": _characterise,
     "sparsity": _sparsity,
     "drift": _drift,
+    "rosetta": _rosetta,
     "demo": _demo,
 }

@@ -155,7 +155,7 @@ def write_manifest(
         "settings": _without_folders(plan.settings),
         "worst_residual": statistics.worst_residual,
         "residual_tolerance": CLOSING[model.precision],
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "versions": versions(),
     }
     if zero_shot is not None:
         facts["zero_shot"] = zero_shot
@@ -197,6 +197,11 @@ def _without_folders(settings: Settings) -> dict[str, Any]:
     """Files of texts by name alone: where they lay on this machine is no one else's concern."""
     plain = settings.to_dict()
     return plain | {key: plain[key] and Path(plain[key]).name for key in ("pool", "templates", "class_names")}
+
+
+def versions() -> dict[str, str]:
+    """Those of Python and the libraries that decide numbers."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
 def command_line() -> str:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -63,7 +63,7 @@ def read_images(
     threads: int = 2,
     ahead: int | None = None,
     prepare: Callable[[Image.Image], Any] | None = None,
-) -> Iterator[Read]:
+) -> Generator[Read, None, None]:
     """Read the rows of a manifest (image_id, path, bytes), in their order; one `Read` a row, whatever befalls it.
 
     At most `ahead` images (default 4 a thread, at least 32) are read before they are asked for. `prepare` is applied

@@ -4,10 +4,9 @@ import multiprocessing
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from tqdm import tqdm
 
 from core.bundle.atomic import sweep
 from core.bundle.lock import run_lock
@@ -35,12 +33,11 @@ from precompute.neurons import MeasuredNeurons, lenses
 from precompute.pair_scores_kept import keep_pair_scores
 from precompute.pairs import describe_pairs, write_pairs
 from precompute.plan import Plan, check_inputs, load_plan
+from precompute.progress import Seen, bar
 from precompute.sink import IMAGES as SINK_IMAGES
 from precompute.sink import write_sink
 from precompute.sparsity_finish import write_sparsity
 from precompute.worker import ShardWorker
-
-Seen = Callable[[int], None]
 
 
 def load(choice: ModelChoice) -> LoadedModel:
@@ -63,7 +60,7 @@ def run_shards(plan: Plan, model: LoadedModel, resources: Resources) -> int:
     done = sum(len(plan.rows(shard)) for shard in range(mine, plan.shards, of) if shard not in missing)
     total = done + sum(len(plan.rows(shard)) for shard in missing)
     plan.work.mkdir(parents=True, exist_ok=True)
-    with run_lock(plan.work / f"part-{mine}-of-{of}.lock"), _bar(total, "images", "img", resources, done) as seen:
+    with run_lock(plan.work / f"part-{mine}-of-{of}.lock"), bar(total, "images", "img", resources, done) as seen:
         if is_finished(plan):  # another run has finished it while this one waited or planned
             return 0
         sweep(plan.work)
@@ -90,9 +87,9 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
         lens = FirstOrder(model.tower, plan.layers, plan.settings.layernorm)
         basis_lhoc = lens.basis_lhoc.cpu().numpy()
         pool = load_pool(plan.settings.pool)
-        with _bar(len(pool.texts), "texts", "text", resources) as seen:
+        with bar(len(pool.texts), "texts", "text", resources) as seen:
             texts_wo = embed_pool(model, pool, cache_dir=resources.cache, progress=_steps(seen))
-        with _bar(plan.images, "merging", "img", resources) as seen:
+        with bar(plan.images, "merging", "img", resources) as seen:
             statistics = merge_partials(plan, writer, seen)
         writer.table("pool", pa.table({"text": list(pool.texts)}))
         writer.array("text_embeddings", texts_wo)
@@ -101,7 +98,7 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
         r_lhnc = np.load(plan.folder / "heads" / "r.npy", mmap_mode="r")
         ok_n = np.load(plan.folder / "ok.npy")
         heads = basis_lhoc.shape[0] * basis_lhoc.shape[1]
-        with _bar(heads, "labels", "head", resources) as seen:
+        with bar(heads, "labels", "head", resources) as seen:
             label_heads(writer, statistics, basis_lhoc, texts_wo, r_lhnc, ok_n, plan.settings, seen)
         neuron_axes: Mapping[str, Any] | None = None
         sink: Mapping[str, int] | None = None
@@ -109,30 +106,30 @@ def finish(plan: Plan, model: LoadedModel, resources: Resources) -> Path:
             # once for all that follows: folded weights and a QR a neuron are seconds, even of a small model
             made, measured = lenses(plan, model), MeasuredNeurons(plan)
             neurons = len(made) * model.tower.neurons
-            with _bar(neurons, "neurons", "neuron", resources) as seen:
+            with bar(neurons, "neurons", "neuron", resources) as seen:
                 neuron_axes = write_neurons(plan, writer, made, measured, seen)
-            with _bar(neurons * plan.settings.neuron_texts, "describing", "text", resources) as seen:
+            with bar(neurons * plan.settings.neuron_texts, "describing", "text", resources) as seen:
                 neuron_axes = {**neuron_axes, "atom": describe_neurons(plan, writer, texts_wo, _steps(seen))}
             if plan.pairs:
-                with _bar(neurons, "pairs", "neuron", resources) as seen:
+                with bar(neurons, "pairs", "neuron", resources) as seen:
                     neuron_axes = {**neuron_axes, **write_pairs(plan, writer, made, measured, seen)}
-                with _bar(0, "describing", "text", resources) as seen:
+                with bar(0, "describing", "text", resources) as seen:
                     described, atoms = describe_pairs(plan, writer, texts_wo, _steps(seen))
                 neuron_axes = {**neuron_axes, "pair_text": described, "pair_atom": atoms}
-                with _bar(described, "keeping", "pair", resources) as seen:
+                with bar(described, "keeping", "pair", resources) as seen:
                     keep_pair_scores(plan, writer, made, measured, seen)
             if plan.is_resnet:
-                with _bar(min(SINK_IMAGES, len(measured.image_ids)), "sink", "img", resources) as seen:
+                with bar(min(SINK_IMAGES, len(measured.image_ids)), "sink", "img", resources) as seen:
                     sink = write_sink(plan, writer, model, measured.image_ids, seen, resources.threads)
-        with _bar(heads, "indexes", "head", resources) as seen:
+        with bar(heads, "indexes", "head", resources) as seen:
             write_indexes(plan, writer, texts_wo, basis_lhoc, seen)
-        with _bar(0, "classes", "prompt", resources) as seen:
+        with bar(0, "classes", "prompt", resources) as seen:
             zero_shot = write_classes(plan, writer, model, resources.cache, _steps(seen))
         if zero_shot is not None and plan.neuron_layers:
-            with _bar(len(plan.neuron_layers), "character", "layer", resources) as seen:
+            with bar(len(plan.neuron_layers), "character", "layer", resources) as seen:
                 write_characterisation(Unfinished(plan.folder), writer, pool.name, neuron_labels(plan), seen)
         if zero_shot is not None and plan.pairs:
-            with _bar(len(measured.image_ids), "sparsity", "img", resources) as seen:
+            with bar(len(measured.image_ids), "sparsity", "img", resources) as seen:
                 write_sparsity(plan, writer, made, measured, pool.name, seen)
         write_manifest(plan, writer, model, pool, statistics, zero_shot, neuron_axes, sink)
     clean_up(plan)  # only now: until bundle.json stands, everything can be made again
@@ -200,16 +197,3 @@ def _leave_with_parent() -> None:
 def _work(shard: int) -> None:
     assert _worker is not None
     _worker.run(shard)
-
-
-@contextmanager
-def _bar(total: int, what: str, unit: str, resources: Resources, initial: int = 0) -> Iterator[Seen]:
-    """A progress bar with rate and time left."""
-    with tqdm(
-        total=total or None, desc=f"{what:8s}", unit=unit, initial=initial, disable=not resources.progress
-    ) as bar:
-
-        def seen(n: int) -> None:
-            bar.update(n)
-
-        yield seen

@@ -1,7 +1,7 @@
 """Checks of bundle.json against its description: used before one is written and after one is read."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +68,8 @@ def _problem(document: Mapping[str, Any], spec: FieldSpec) -> str | None:
     return None
 
 
-def parse_axes(document: object) -> dict[str, Axis]:
-    """The `axes` of bundle.json. Raises ValueError, saying which axis is malformed."""
+def parse_axes(document: object, known: Container[str] = AXES) -> dict[str, Axis]:
+    """The `axes` of bundle.json, `known` those that it may have. Raises ValueError, saying which axis is malformed."""
     if not isinstance(document, Mapping):
         raise ValueError("axes is not an object")
     axes = {}
@@ -77,7 +77,7 @@ def parse_axes(document: object) -> dict[str, Axis]:
         size = entry.get("size") if isinstance(entry, Mapping) else None
         labels = entry.get("labels") if isinstance(entry, Mapping) else None
         named = labels is None or (isinstance(labels, list) and len(labels) == size)
-        if name not in AXES or not isinstance(size, int) or isinstance(size, bool) or size < 0 or not named:
+        if name not in known or not isinstance(size, int) or isinstance(size, bool) or size < 0 or not named:
             raise ValueError(f"axis {str(name)[:40]!r} is unknown or has no valid size and labels")
         axes[name] = Axis(size, labels)
     return axes

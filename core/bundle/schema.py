@@ -8,7 +8,7 @@ from collections.abc import Container, Sequence
 from core.bundle.schema_neurons import LISTS, NEURON_ARRAYS, NEURON_AXES
 from core.bundle.schema_pairs import PAIR_ARRAYS, PAIR_AXES, PAIR_SCORE_ARRAYS
 from core.bundle.schema_sink import SINK_ARRAYS
-from core.bundle.schema_types import ArraySpec, Column, FieldSpec, FileSpec, IndexSpec, TableSpec
+from core.bundle.schema_types import ArraySpec, Column, FieldSpec, FileSpec, Format, IndexSpec, TableSpec
 from core.errors import AddressError
 from core.ids import Head, parse
 
@@ -22,6 +22,7 @@ __all__ = [
     "Column",
     "FieldSpec",
     "FileSpec",
+    "Format",
     "IndexSpec",
     "TableSpec",
 ]
@@ -232,8 +233,21 @@ FIELDS = (
     FieldSpec("files", "object", "relative path: {bytes, sha256}, all files but bundle.json itself", written=True),
 )  # fmt: skip
 
-ARRAY = {spec.name: spec for spec in ARRAYS}
-TABLE = {spec.name: spec for spec in TABLES}
+BUNDLE = Format(
+    kind="bundle",
+    kinds="bundles",
+    manifest=MANIFEST,
+    version=FORMAT_VERSION,
+    make="python -m precompute run --model MODEL --images FOLDER --out OUT",
+    axes=AXES,
+    arrays=ARRAYS,
+    tables=TABLES,
+    files=FILES,
+    fields=FIELDS,
+    indexes=INDEXES,
+)
+
+ARRAY, TABLE = BUNDLE.array, BUNDLE.table
 
 
 def head_key(layer: int | None, head: int) -> str:

@@ -1,10 +1,11 @@
-"""Renders docs/bundle.md from core/bundle/schema.py."""
+"""Renders docs/bundle.md from core/bundle/schema.py and core/bundle/schema_rosetta.py."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from core.bundle import schema
+from core.bundle.schema_rosetta import DICTIONARY
 
 TARGET = Path(__file__).parents[2] / "docs" / "bundle.md"
 
@@ -47,24 +48,46 @@ particular order; here they are sorted by id. In the index of an attention pool'
 """
 
 
+_DICTIONARY = f"""
+# The dictionary, format version {DICTIONARY.version}
+
+What models share (`python -m precompute rosetta`): a folder of its own beside the bundles, written and read by the
+same rules, with `{DICTIONARY.manifest}` in place of `{schema.MANIFEST}`. A *unit* is one channel of one compared layer
+of one of its models (*members*); its *map* in an image, the activations over positions; its *row* counts all units of
+all members, members and their layers in order. The *hub* of a concept is the member whose units it starts from.
+"""
+
+
 def render() -> str:
     """The text of docs/bundle.md."""
-    parts = [_INTRO, "\n## Axes\n\n", _table(("axis", "what its positions are"), list(schema.AXES.items()))]
-    arrays = [_array(spec) for spec in schema.ARRAYS]
-    parts += ["\n## Arrays\n\n", _table(("file", "name", "dtype", "axes", "meaning"), arrays)]
-    parts.append("\n## Tables\n")
-    for spec in schema.TABLES:
+    parts = [_INTRO, *_stored(schema.BUNDLE)]
+    parts += ["\n## Indexes\n\n", _table(("file", "over the rows of", "metric", "unit vectors", "what"), _indexes())]
+    parts += [*_rest(schema.BUNDLE), _EXAMPLE, _DICTIONARY]
+    parts += [*_stored(DICTIONARY, " of a dictionary"), *_rest(DICTIONARY, " of a dictionary")]
+    return "".join(parts)
+
+
+def _stored(form: schema.Format, of: str = "") -> Iterator[str]:
+    """Axes, arrays and tables of a format, under headings that end in `of`."""
+    yield f"\n## Axes{of}\n\n"
+    yield _table(("axis", "what its positions are"), list(form.axes.items()))
+    yield f"\n## Arrays{of}\n\n"
+    yield _table(("file", "name", "dtype", "axes", "meaning"), [_array(spec) for spec in form.arrays])
+    yield f"\n## Tables{of}\n"
+    for spec in form.tables:
         rows = f" One row for each position of axis `{spec.axis}`." if spec.axis else ""
         more = " Further columns of any type may follow." if spec.extra else ""
-        parts.append(f"\n`{spec.path}`{_optional(spec.optional)}: {spec.meaning}.{rows}{more}\n\n")
-        parts.append(_table(("column", "type", "meaning"), [(f"`{c.name}`", c.dtype, c.meaning) for c in spec.columns]))
-    parts += ["\n## Indexes\n\n", _table(("file", "over the rows of", "metric", "unit vectors", "what"), _indexes())]
-    parts.append("\n## Other files\n\n")
-    parts += [f"- `{spec.path}`{_optional(spec.optional)}: {spec.meaning}\n" for spec in schema.FILES]
-    parts += ["\n## bundle.json\n\n", "A dot means a field inside an object; `?` means that it may be null.\n\n"]
-    fields = [(f"`{s.name}`", s.kind, s.meaning + _optional(s.optional)) for s in schema.FIELDS]
-    parts += [_table(("field", "kind", "meaning"), fields), _EXAMPLE]
-    return "".join(parts)
+        yield f"\n`{spec.path}`{_optional(spec.optional)}: {spec.meaning}.{rows}{more}\n\n"
+        yield _table(("column", "type", "meaning"), [(f"`{c.name}`", c.dtype, c.meaning) for c in spec.columns])
+
+
+def _rest(form: schema.Format, of: str = "") -> Iterator[str]:
+    """Other files and the fields of the manifest."""
+    yield f"\n## Other files{of}\n\n"
+    yield from (f"- `{spec.path}`{_optional(spec.optional)}: {spec.meaning}\n" for spec in form.files)
+    yield f"\n## {form.manifest}\n\nA dot means a field inside an object; `?` means that it may be null.\n\n"
+    fields = [(f"`{s.name}`", s.kind, s.meaning + _optional(s.optional)) for s in form.fields]
+    yield _table(("field", "kind", "meaning"), fields)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,6 +1,8 @@
 """What the tables of `core.bundle.schema` are made of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,33 @@ class FieldSpec:
     meaning: str
     optional: bool = False
     written: bool = field(default=False, kw_only=True)  # by the writer itself, not among the caller's facts
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of finished folder: a bundle, or a dictionary of Rosetta concepts; the same code writes and reads both.
+
+    `kind` and `kinds` what messages call it, `manifest` the file that is written last, `make` the command for one.
+    """
+
+    kind: str
+    kinds: str
+    manifest: str
+    version: int
+    make: str
+    axes: Mapping[str, str]
+    arrays: tuple[ArraySpec, ...]
+    tables: tuple[TableSpec, ...]
+    files: tuple[FileSpec, ...]
+    fields: tuple[FieldSpec, ...]
+    indexes: tuple[IndexSpec, ...] = ()
+
+    @cached_property
+    def array(self) -> dict[str, ArraySpec]:
+        """Arrays by name."""
+        return {spec.name: spec for spec in self.arrays}
+
+    @cached_property
+    def table(self) -> dict[str, TableSpec]:
+        """Tables by name."""
+        return {spec.name: spec for spec in self.tables}

@@ -9,9 +9,11 @@ import numpy as np
 from core.bundle import schema
 from core.bundle.atomic import digest_file
 from core.bundle.faiss_store import METRICS, OpenIndex, search
-from core.bundle.read import Bundle, confined, open_bundle, read_manifest
+from core.bundle.read import Bundle, confined, is_dictionary, open_bundle, read_manifest
+from core.bundle.schema_rosetta import DICTIONARY
 from core.bundle.verify_neurons import neuron_problems
 from core.bundle.verify_pairs import pair_problems, pair_score_problems
+from core.bundle.verify_rosetta import dictionary_problems
 from core.bundle.verify_sink import sink_problems
 from core.bundle.write import list_files
 from core.errors import BundleDamaged, BundleMissing
@@ -41,22 +43,24 @@ class Report:
 
 
 def verify(path: Path | str, progress: Progress | None = None) -> Report:
-    """Check a finished bundle completely. Damage is in the report; it raises only what leaves nothing to check:
-    BundleMissing, BundleVersion, or BundleDamaged for a bundle.json that cannot be used."""
+    """Check a finished bundle, or dictionary, completely. Damage is in the report; it raises only what leaves nothing
+    to check: BundleMissing, BundleVersion, or BundleDamaged for a bundle.json that cannot be used."""
     folder = Path(path)
-    facts = read_manifest(folder)
-    files, keys = facts["files"], list(facts["indexes"])
+    form = DICTIONARY if is_dictionary(folder) else schema.BUNDLE
+    facts = read_manifest(folder, form)
+    files, keys = facts["files"], list(facts.get("indexes", ()))
     total, done = len(files) + len(keys) + 1, 0
     problems: list[str] = []
     for relative, entry in files.items():
         if progress:
             progress(done, total, relative)
-        problems += _file_problems(confined(folder, relative), relative, entry)
+        problems += _file_problems(confined(folder, relative, form.manifest), relative, entry, form.manifest)
         done += 1
-    problems += [f"{p} is not listed in bundle.json." for p in list_files(folder) if p not in files]
+    unlisted = [name for name in list_files(folder, form.manifest) if name not in files]
+    problems += [f"{name} is not listed in {form.manifest}." for name in unlisted]
     # A wrong file makes the rest meaningless, and what cannot be opened cannot be compared.
     if not problems:
-        bundle = open_bundle(folder)
+        bundle = open_bundle(folder, form)
         if progress:
             progress(done, total, "arrays and tables")
         problems += _content_problems(bundle)
@@ -77,12 +81,12 @@ def _guarded(found: Iterator[str]) -> list[str]:
         return [str(error)]
 
 
-def _file_problems(path: Path, relative: str, entry: dict) -> list[str]:
+def _file_problems(path: Path, relative: str, entry: dict, manifest: str) -> list[str]:
     try:
         if path.stat().st_size != entry["bytes"]:
             return [f"{relative} has {path.stat().st_size} bytes instead of {entry['bytes']}."]
         if digest_file(path) != entry["sha256"]:
-            return [f"{relative} was altered: its sha256 is not the one in bundle.json."]
+            return [f"{relative} was altered: its sha256 is not the one in {manifest}."]
     except FileNotFoundError:
         return [f"{relative} is missing."]
     except OSError as error:
@@ -95,7 +99,9 @@ def _content_problems(bundle: Bundle) -> list[str]:
     for name in (*bundle.facts["arrays"], *bundle.facts["tables"]):
         problems += _guarded(_opens(bundle, name))
     # the comparisons below need all of them
-    if not problems:
+    if not problems and bundle.form is DICTIONARY:
+        problems += _guarded(dictionary_problems(bundle))
+    elif not problems:
         own = (_closing, _images, _units, _heads, _texts, _thumbs, _index_list)
         for check in (*own, neuron_problems, pair_problems, pair_score_problems, sink_problems):
             problems += _guarded(check(bundle))
@@ -103,12 +109,12 @@ def _content_problems(bundle: Bundle) -> list[str]:
 
 
 def _opens(bundle: Bundle, name: str) -> Iterator[str]:
-    if name in schema.TABLE:
+    if name in bundle.form.table:
         bundle.table(name)
-    elif name in schema.ARRAY:
+    elif name in bundle.form.array:
         bundle.array(name)
     else:
-        yield f"bundle.json lists {name[:40]!r}, which format version {schema.FORMAT_VERSION} does not know."
+        yield f"{bundle.form.manifest} lists {name[:40]!r}, which format version {bundle.form.version} does not know."
 
 
 def _closing(bundle: Bundle) -> Iterator[str]:

@@ -37,20 +37,22 @@ _PAGE = 4096
 
 
 class BundleWriter:
-    """Fills one bundle folder, made if need be. Names are those of core/bundle/schema.py.
+    """Fills one bundle folder, made if need be. Names are those of its format, such as core/bundle/schema.py.
 
     Items of an earlier, interrupted run count: `finish` looks at the files, not at what this object wrote. Names that
     begin with a dot are working state (the lock, partial results) and never part of the bundle. Used as a context
     manager, it removes memory maps left open. Raises BundleError if the bundle is finished already: it never changes.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path | str, form: schema.Format = schema.BUNDLE) -> None:
+        self.folder, self.form = Path(folder), form
         self._sizes: dict[str, tuple[int, str]] = {}
         self._maps: dict[str, tuple[np.memmap, Path]] = {}
         self._recall: dict[str, float] = {}
-        if (self.folder / schema.MANIFEST).exists():
-            raise BundleError(f"{self.folder} is finished, and a finished bundle is never changed. Open it instead.")
+        if (self.folder / form.manifest).exists():
+            raise BundleError(
+                f"{self.folder} is finished, and a finished {form.kind} is never changed. Open it instead."
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -73,7 +75,7 @@ class BundleWriter:
 
         Its blocks are reserved now: on a disk that fills later, writing through the map would kill the process.
         """
-        spec = self._spec(name, np.dtype(schema.ARRAY[name].dtype), shape)
+        spec = self._spec(name, np.dtype(self.form.array[name].dtype), shape)
         path = self.folder / spec.path
         temporary = temporary_for(path)
         try:
@@ -89,7 +91,7 @@ class BundleWriter:
     def close_memmap(self, name: str) -> None:
         """Flush a memory map to disk and give it its name. Don't write to the map any more. Raises StorageError."""
         array, temporary = self._maps.pop(name)
-        path = self.folder / schema.ARRAY[name].path
+        path = self.folder / self.form.array[name].path
         try:
             array.flush()
             commit(temporary, path)
@@ -100,7 +102,7 @@ class BundleWriter:
     def table(self, name: str, table: pa.Table) -> None:
         """Write one table, its columns cast to the schema's types. Raises StorageError; ValueError if one is missing,
         cannot be cast, or is unknown where the table takes no further columns."""
-        spec = schema.TABLE[name]
+        spec = self.form.table[name]
         extra = [column for column in table.column_names if column not in {c.name for c in spec.columns}]
         missing = [c.name for c in spec.columns if c.name not in table.column_names]
         if missing or (extra and not spec.extra) or len(set(table.column_names)) < table.num_columns:
@@ -122,7 +124,7 @@ class BundleWriter:
     @contextmanager
     def file(self, relative: str) -> Iterator[Path]:
         """Yield a temporary path for a file of another kind (schema.FILES), renamed to `relative` on success."""
-        if not any(fnmatch.fnmatch(relative, spec.path) for spec in schema.FILES) or ".." in relative:
+        if not any(fnmatch.fnmatch(relative, spec.path) for spec in self.form.files) or ".." in relative:
             raise ValueError(f"{relative} is no file that the schema lists")
         with atomic_file(self.folder / relative) as temporary:
             yield temporary
@@ -134,15 +136,15 @@ class BundleWriter:
         size. Raises ValueError for wrong facts or sizes, BundleMissing for an item that is not there, BundleError for a
         file that no bundle has, StorageError.
         """
-        problems = field_problems(facts, tuple(spec for spec in schema.FIELDS if not spec.written))
+        problems = field_problems(facts, tuple(spec for spec in self.form.fields if not spec.written))
         if problems:
-            raise ValueError("these facts are no bundle.json: " + "; ".join(problems))
+            raise ValueError(f"these facts are no {self.form.manifest}: " + "; ".join(problems))
         sizes = {name: Axis(a) if isinstance(a, int) else Axis(len(a), list(a)) for name, a in axes.items()}
         sweep(self.folder)
         arrays, tables = self._arrays(sizes), self._tables(sizes)
-        indexes = self._indexes(sizes, arrays)
+        indexes = self._indexes(sizes, arrays) if self.form.indexes else {}
         written = {
-            "format_version": schema.FORMAT_VERSION,
+            "format_version": self.form.version,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "axes": {name: axis.as_json() for name, axis in sizes.items()},
             "arrays": arrays,
@@ -150,14 +152,14 @@ class BundleWriter:
             "indexes": indexes,
             "files": self._files({entry["path"] for group in (arrays, tables, indexes) for entry in group.values()}),
         }
-        order = dict.fromkeys(spec.name.split(".")[0] for spec in schema.FIELDS)
+        order = dict.fromkeys(spec.name.split(".")[0] for spec in self.form.fields)
         document = {**facts, **written}
-        path = self.folder / schema.MANIFEST
+        path = self.folder / self.form.manifest
         atomic_json(path, {key: document[key] for key in order if key in document})
         return path
 
     def _spec(self, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> schema.ArraySpec:
-        spec = schema.ARRAY[name]
+        spec = self.form.array[name]
         if dtype != np.dtype(spec.dtype) or len(shape) != len(spec.axes):
             raise ValueError(f"array {name} is {spec.dtype} over {spec.axes}, not {dtype} of shape {shape}")
         for axis, size in zip(spec.axes, shape, strict=True):
@@ -171,7 +173,7 @@ class BundleWriter:
 
     def _arrays(self, sizes: Mapping[str, Axis]) -> dict[str, Any]:
         entries = {}
-        for spec in schema.ARRAYS:
+        for spec in self.form.arrays:
             if not self._present(spec.path, spec.optional):
                 continue
             array = np.load(self.folder / spec.path, mmap_mode="r", allow_pickle=False)
@@ -185,7 +187,7 @@ class BundleWriter:
 
     def _tables(self, sizes: Mapping[str, Axis]) -> dict[str, Any]:
         entries = {}
-        for spec in schema.TABLES:
+        for spec in self.form.tables:
             if not self._present(spec.path, spec.optional):
                 continue
             rows = pq.read_metadata(self.folder / spec.path).num_rows
@@ -225,13 +227,13 @@ class BundleWriter:
         return there
 
     def _files(self, expected: set[str]) -> dict[str, Any]:
-        paths = list_files(self.folder)
-        for spec in schema.FILES:
+        paths = list_files(self.folder, self.form.manifest)
+        for spec in self.form.files:
             expected |= set(fnmatch.filter(paths, spec.path))
         foreign = sorted(set(paths) - expected)
         if foreign:
             raise BundleError(
-                f"{self.folder} holds {foreign[0]}, which is no part of a bundle. Move it away, run again."
+                f"{self.folder} holds {foreign[0]}, which is no part of a {self.form.kind}. Move it away, run again."
             )
         for folder in {self.folder.parent, *(p.parent for p in map(self.folder.joinpath, paths))}:
             sync_folder(folder)
@@ -241,14 +243,14 @@ class BundleWriter:
         return {p: {"bytes": n, "sha256": d} for p, n, d in zip(paths, sizes, digests, strict=True)}
 
 
-def list_files(folder: Path) -> list[str]:
-    """Relative paths, sorted, of all files that are part of a bundle: not bundle.json, no names with a dot first."""
+def list_files(folder: Path, manifest: str = schema.MANIFEST) -> list[str]:
+    """Relative paths, sorted, of all files that are part of a bundle: not its manifest, no names with a dot first."""
     found = []
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         relative = Path(root).relative_to(folder)
         found += [(relative / name).as_posix() for name in names if not name.startswith(".")]
-    return sorted(path for path in found if path != schema.MANIFEST)
+    return sorted(path for path in found if path != manifest)
 
 
 def _declared(sizes: Mapping[str, Axis], axis: str, size: int, path: str) -> None:

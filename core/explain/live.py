@@ -4,15 +4,20 @@ import gc
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from core.errors import ModelError
 from core.explain.explainer import Explainer
+from core.explain.rosetta import RosettaExplainer, load_rosetta
 from core.methods.layernorm import Convention
 from core.models.load import load_recorded, pick_device
 
+if TYPE_CHECKING:
+    from core.store.dictionary import Dictionary
+
+Live = TypeVar("Live", Explainer, RosettaExplainer)
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 _TRACES = (64 * 2**20, 512 * 2**20)
 
@@ -23,10 +28,19 @@ def load_explainer(facts: Mapping[str, Any], make_room: Callable[[], None]) -> E
     Where the GPU is full, `make_room` is called once to let go of what can be let go of; if that is not enough the
     model goes to the CPU, and `notice` says so. ModelError if it cannot be loaded or is not the one that made it.
     """
+    return _fitting(lambda device: _load(facts, device), make_room)
+
+
+def load_zoo_explainer(dictionary: "Dictionary", make_room: Callable[[], None]) -> RosettaExplainer:
+    """The models that a dictionary records, likewise; all of them on one device."""
+    return _fitting(lambda device: load_rosetta(dictionary, device.type), make_room)
+
+
+def _fitting(load: Callable[[torch.device], Live], make_room: Callable[[], None]) -> Live:
     device = pick_device("auto")
     for attempt in (device, device, torch.device("cpu")):
         try:
-            explainer = _load(facts, attempt)
+            explainer = load(attempt)
         except (torch.OutOfMemoryError, MemoryError):
             pass
         else:
@@ -41,8 +55,11 @@ def load_explainer(facts: Mapping[str, Any], make_room: Callable[[], None]) -> E
     raise ModelError("There is not enough memory to load this model. Close other programs and try again.")
 
 
-def weight(explainer: Explainer) -> tuple[str, int]:
-    """Where a model lives, and how many bytes it may come to take there: its parameters and its cache of images."""
+def weight(explainer: Explainer | RosettaExplainer) -> tuple[str, int]:
+    """Where a model lives, or a dictionary's models, and how many bytes they may come to take there: parameters and
+    what is kept of images."""
+    if isinstance(explainer, RosettaExplainer):
+        return explainer.device.type, explainer.bytes
     model = explainer.model
     tensors = [*model.clip.parameters(), *model.clip.buffers()]
     return model.device.type, sum(tensor.nbytes for tensor in tensors) + explainer.cache_bytes

@@ -24,8 +24,10 @@ kB). A pass keeps s of the images measured and reads it again neuron by neuron: 
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -79,6 +81,14 @@ class NeuronHead(ABC):
     @property
     def neurons(self) -> int:
         return self.value_nmk.shape[0]
+
+    def only(self, neurons: Sequence[int]) -> Self:
+        """The lens on some neurons, for all that follows from their scalars; `scalars` itself is of all."""
+        some = copy(self)
+        for cached in ("lengths_nm", "reduce_ncm"):
+            some.__dict__.pop(cached, None)
+        some.value_nmk = self.value_nmk[neuron_index(neurons, self.neurons)]
+        return some
 
     def directions(self, neurons: Sequence[int] | slice = slice(None)) -> Tensor:
         """D (n, m, o) of some neurons, fp32. For all of them it is n·m·o numbers: ask for what is shown."""

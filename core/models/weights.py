@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ def activation_of(config: dict[str, Any]) -> str:
 
 
 def folder_weights(folder: Path) -> Path:
-    """The weights file of a local model folder, safetensors first."""
-    for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth"):
+    """The weights file of a local model folder: the one with the libraries' own name, else any, safetensors first."""
+    for pattern in ("open_clip_model.safetensors", "model.safetensors", "*.safetensors", "*.bin", "*.pt", "*.pth"):
         for path in sorted(folder.glob(pattern)):
             return path
-    raise WeightsError(f"{folder} holds a model config but no weights file; put open_clip_model.safetensors beside it.")
+    raise WeightsError(f"{folder} holds a model config but no weights file; put its safetensors file beside it.")
 
 
 def resolve_weights(name: str, pretrained: str, config: dict[str, Any]) -> str:
@@ -46,12 +47,15 @@ def resolve_weights(name: str, pretrained: str, config: dict[str, Any]) -> str:
         ) from error
 
 
-def load_weights(clip: Any, path: str, name: str) -> None:
-    """Load a state dict without ever running code from it."""
+def load_weights(model: Any, path: str, name: str, read: Callable[..., Any] = open_clip.load_checkpoint) -> None:
+    """Load a state dict without ever running code from it. `read` is a library's function that loads one into a model:
+    open_clip's or timm's `load_checkpoint`. Raises WeightsError."""
     if path.endswith((".npz", ".npy")):
         raise WeightsError(f"{path} is a NumPy file; give safetensors or a PyTorch state dict.")
+    if not os.path.isfile(path):
+        raise WeightsError(f"There is no weights file {path}; give the path of a safetensors file or a state dict.")
     try:
-        open_clip.load_checkpoint(clip, path, strict=True, weights_only=True)
+        read(model, path, strict=True, weights_only=True)
     except Exception as error:  # a damaged or hostile file can raise anything; all mean "unusable"
         text = str(error)
         if "weights_only" in text.lower() or "unpickl" in (type(error).__name__ + text).lower():
@@ -61,16 +65,23 @@ def load_weights(clip: Any, path: str, name: str) -> None:
             ) from error
         if "size mismatch" in text or "Missing key" in text or "Unexpected key" in text:
             raise WeightsError(
-                f"{path} does not hold the weights of {name}; give the --model that it was saved from. {short(error)}"
+                f"{path} does not hold the weights of {name}; give the model (--model, --models) that it was saved "
+                f"from. {short(error)}"
             ) from error
         raise WeightsError(
             f"{path} could not be read as weights ({type(error).__name__}: {short(error)}); copy or download it again."
         ) from error
-    broken = [key for key, value in clip.state_dict().items() if not torch.isfinite(value.float()).all()]
+    check_finite(model, path)
+
+
+def check_finite(model: nn.Module, source: str) -> None:
+    """WeightsError if weights, just read from `source`, hold an infinity or a NaN."""
+    broken = [key for key, value in model.state_dict().items() if not torch.isfinite(value.float()).all()]
     broken = [key for key in broken if not key.endswith("attn_mask")]  # the causal mask is -inf by design
     if broken:
         raise WeightsError(
-            f"{path} holds values that are not finite, in {broken[0]}; the file is damaged: copy or download it again."
+            f"{source} holds values that are not finite, in {broken[0]}; the file is damaged: copy or download it "
+            "again."
         )
 
 

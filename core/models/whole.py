@@ -1,6 +1,6 @@
-"""A picture whole, as a model sees it but for the crop: for sliding windows."""
+"""A picture as a model sees it, but for the crop: whole, for sliding windows, or at a size of one's own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,12 @@ def whole_image(picture: Image.Image, short_side: int, preprocessing: Mapping[st
 
     `preprocessing` as `LoadedModel` has it; of a square picture at the model's own size this is the model's input.
     """
+    return resized(picture, [short_side], preprocessing)
+
+
+def resized(picture: Image.Image, size: Sequence[int], preprocessing: Mapping[str, Any]) -> Tensor:
+    """An RGB picture resized to `size` (rows, columns; or the short side alone) and normalised: (3, rows, columns)."""
     how = InterpolationMode(preprocessing.get("interpolation") or "bicubic")
-    resized = transforms.resize(picture, [short_side], how)
+    smaller = transforms.resize(picture, list(size), how)
     mean, std = list(preprocessing["mean"]), list(preprocessing["std"])
-    return transforms.normalize(transforms.to_tensor(resized).to(torch.float32), mean, std)
+    return transforms.normalize(transforms.to_tensor(smaller).to(torch.float32), mean, std)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages._ui.resources import Opened
-from pages._ui.thumbs import source
+from pages._ui.thumbs import Pictured, source
 
 _HERE = Path(__file__).parent
 _mount = st.components.v2.component(
@@ -22,7 +21,7 @@ _mount = st.components.v2.component(
 
 
 def images(
-    opened: Opened,
+    opened: Pictured,
     ids: Sequence[int],
     *,
     key: str,
@@ -35,7 +34,7 @@ def images(
     on_click: Callable[[int], None] | None = None,
     href: Callable[[int], str] | None = None,
 ) -> int | None:
-    """Draw thumbnails of a bundle's images, `size` px wide, and return the id clicked in this run, else None.
+    """Draw thumbnails of an open bundle or dictionary, `size` px wide; returns the id clicked in this run, else None.
 
     `captions` (under each image) and `alts` (default: its caption, else "image 17") go with `ids`. `overlays` maps an
     id to the address or data URI of a picture laid over it, such as a heatmap with transparency. `on_click` is called

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.store import Store
-from pages._ui import image_address, image_prompts, image_segment, image_semantic, selection
+from pages._ui import dictionaries, image_address, image_prompts, image_segment, image_semantic, selection
 from pages._ui.selection import Chosen
 
 TABS = {
@@ -15,6 +15,7 @@ TABS = {
     "neurons": "Neurons",
     "segment": "Segment",
     "semantic": "Semantic",
+    "rosetta": "Rosetta",
     "similar": "Similar",
 }
 
@@ -23,7 +24,8 @@ TABS = {
 class ImageView:
     """`text` and `against` are the prompts explained; `own`: each head's or neuron's heatmap on its own scale; `by`:
     what neurons are ranked by; `segment`: what a mask is made by, with `top` neurons, cut at `cut`; of the section
-    Semantic `classes` (none: the prompts), `method`, `size`, `repair` and `zeroed`, see `core.explain.semantic.How`."""
+    Semantic `classes` (none: the prompts), `method`, `size`, `repair` and `zeroed`, see `core.explain.semantic.How`; of
+    the section Rosetta the `dictionary` and its `hub`."""
 
     image: int | None = None
     upload: str | None = None
@@ -46,6 +48,8 @@ class ImageView:
     size: str = "paper"
     repair: bool = True
     zeroed: int = 0
+    dictionary: str | None = None
+    hub: str | None = None
 
 
 def read(store: Store) -> Chosen[ImageView]:
@@ -74,4 +78,6 @@ def read(store: Store) -> Chosen[ImageView]:
         size=selection.one_of(*image_semantic.SIZES),
         repair=selection.flag,
         zeroed=selection.one_of(*image_semantic.ZEROED),
+        dictionary=selection.one_of(*dictionaries.names()),
+        hub=selection.words(100),
     )

@@ -18,9 +18,11 @@ from core.errors import UnitscopeError
 
 if TYPE_CHECKING:
     from core.explain import Explainer
+    from core.explain.rosetta import RosettaExplainer
 
-    Load = Callable[[Mapping[str, Any], Callable[[], None]], Explainer]
-    Weigh = Callable[[Explainer], tuple[str, int]]
+    Model = Explainer | RosettaExplainer
+    Load = Callable[[Mapping[str, Any], Callable[[], None]], Model]
+    Weigh = Callable[[Model], tuple[str, int]]
 
 SHARE = 0.5
 """Of the memory of the GPU, or of the machine, that kept models may take together. One is kept whatever it takes."""
@@ -41,7 +43,7 @@ class Status:
 
 @dataclass(frozen=True)
 class _Job:
-    future: "Future[Explainer]"
+    future: "Future[Model]"
     began: float
 
     @property
@@ -61,9 +63,9 @@ class LiveModels:
         self._lock = threading.Lock()
         self._loading = threading.Lock()
         self._jobs: OrderedDict[Hashable, _Job] = OrderedDict()
-        self._alive: WeakValueDictionary[Hashable, Explainer] = WeakValueDictionary()
+        self._alive: WeakValueDictionary[Hashable, Model] = WeakValueDictionary()
 
-    def ask(self, key: Hashable, facts: Mapping[str, Any]) -> "Future[Explainer]":
+    def ask(self, key: Hashable, facts: Mapping[str, Any]) -> "Future[Model]":
         """The model, or its promise; begins to load it if nobody has. Never waits."""
         return self._job(key, facts).future
 

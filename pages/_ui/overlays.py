@@ -5,9 +5,10 @@ thumbnail's heatmap is close to the image's own, not equal to it, and the page s
 """
 
 import io
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import streamlit as st
@@ -40,6 +41,47 @@ class Map:
     @property
     def largest(self) -> float:
         return float(np.abs(self.values_yx).max())
+
+
+class Seen(Protocol):
+    """What an explainer says of where a unit is in a picture: a value a patch, and the class token's."""
+
+    @property
+    def value_yx(self) -> np.ndarray: ...
+
+    @property
+    def class_token(self) -> float: ...
+
+
+Looked = tuple[Sequence[Seen], np.ndarray]
+"""The maps of one picture, and the picture's unit representation."""
+
+
+class Kept:
+    """Maps kept in memory, shared by all sessions; the images without one go through the model together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[tuple[Any, ...], tuple[Map, ...]] = OrderedDict()
+
+    def of(
+        self, opened: Opened, unit: str, ids: Sequence[int], looks: Callable[[Sequence[Image.Image]], list[Looked]]
+    ) -> dict[int, tuple[Map, ...]]:
+        """The maps of `unit` in these images of the bundle, by id; images in quarantine are left out."""
+        key = lambda image: (opened.name, opened.stamp, unit, image)
+        found = {image: self._kept.get(key(image)) for image in ids}
+        missing = {i: opened.store.thumbnail(i) for i in ids if found[i] is None}
+        pictures = {image: decode(data) for image, data in missing.items() if data}
+        if pictures:
+            stored = opened.store.bundle.array("representations")
+            looked = looks(list(pictures.values()))
+            for (image, picture), (maps, unit_o) in zip(pictures.items(), looked, strict=True):
+                cosine = float(stored[image].astype(np.float64) @ unit_o)
+                made = tuple(Map(m.value_yx, m.class_token, *picture.size, cosine) for m in maps)
+                found[image] = self._kept[key(image)] = made
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return {image: made for image, made in found.items() if made is not None}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
@@ -56,10 +56,10 @@ def bundles_folder() -> Path:
     return Path(os.environ.get(BUNDLES_VARIABLE) or ROOT / "bundles").resolve()
 
 
-def stamp(folder: Path) -> Stamp | None:
+def stamp(folder: Path, manifest: str = "bundle.json") -> Stamp | None:
     """What tells one bundle.json from another that took its place; None where there is none."""
     try:
-        found = (folder / "bundle.json").stat()
+        found = (folder / manifest).stat()
     except OSError:
         return None
     return (found.st_mtime_ns, found.st_size, found.st_ino)
@@ -160,7 +160,7 @@ def explainer(opened: Opened) -> "Explainer":
         place.empty()
     if promise.exception() is not None:
         raise ModelError(explainer_status(opened).reason)
-    return promise.result()
+    return cast("Explainer", promise.result())
 
 
 def neuron_explainer(opened: Opened) -> "NeuronExplainer":
@@ -202,9 +202,9 @@ def warm() -> None:
         _log.warning("no model is loaded ahead: %s", error)
 
 
-def _load(facts: Mapping[str, Any], make_room: Callable[[], None]) -> "Explainer":
+def _load(facts: Mapping[str, Any], make_room: Callable[[], None]) -> "live.Model":
     # imported here: it brings torch, for which pages that only read bundles need not wait
-    from core.explain.live import load_explainer
+    from core.explain.live import load_explainer, load_zoo_explainer
 
     if not gc.get_freeze_count():
         # Streamlit collects garbage after every rerun, and torch's 350,000 objects, none of them garbage, make that
@@ -212,13 +212,15 @@ def _load(facts: Mapping[str, Any], make_room: Callable[[], None]) -> "Explainer
         gc.collect()
         gc.freeze()
         atexit.register(gc.unfreeze)  # at the end libraries complain of what is left
+    if "dictionary" in facts:
+        return load_zoo_explainer(facts["dictionary"], make_room)
     return load_explainer(facts, make_room)
 
 
-def _weight(explainer: "Explainer") -> tuple[str, int]:
+def _weight(model: "live.Model") -> tuple[str, int]:
     from core.explain.live import weight
 
-    return weight(explainer)
+    return weight(model)
 
 
 def _memory(kind: str) -> int:

@@ -1,4 +1,4 @@
-"""The route of thumbnails, `/b/{bundle}/t/{image}`, and data URIs where it is missing.
+"""The route of thumbnails, `/b/{bundle}/t/{image}`, of bundles and dictionaries; data URIs where it is missing.
 
 A bundle never changes once it is finished, and its name is a hash of what it was made from, so browsers may keep its
 thumbnails for ever. Only the name of a listed bundle and an integer are ever looked up: no path comes from a URL.
@@ -6,16 +6,33 @@ thumbnails for ever. Only the name of a listed bundle and an integer are ever lo
 
 import base64
 import os
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from core.errors import UnitscopeError
-from pages._ui import access, links, resources
+from pages._ui import access, dictionaries, links, resources
 
 ROUTE_VARIABLE = "UNITSCOPE_ROUTE"
 _MEDIA = "image/jpeg"
+
+
+class Thumbnails(Protocol):
+    """What keeps thumbnails by an image's id; b"" or None for one without."""
+
+    def thumbnail(self, image: int, /) -> bytes | None: ...
+
+
+class Pictured(Protocol):
+    """An open bundle or dictionary: its folder's name, and what answers for it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def store(self) -> Thumbnails: ...
 
 
 def routes() -> list[Route]:
@@ -32,7 +49,7 @@ def thumbnail(request: Request) -> Response:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 12 and digits == str(int(digits))):
         return _missing()
     try:
-        data = resources.open_named(request.path_params["bundle"]).store.thumbnail(int(digits))
+        data = _named(request.path_params["bundle"]).store.thumbnail(int(digits))
     except UnitscopeError:
         return _missing()
     if not data:
@@ -43,7 +60,11 @@ def thumbnail(request: Request) -> Response:
     return Response(data, media_type=_MEDIA, headers=headers)
 
 
-def source(opened: resources.Opened, image_id: int) -> str:
+def _named(name: str) -> Pictured:
+    return dictionaries.open_named(name) if dictionaries.named(name) else resources.open_named(name)
+
+
+def source(opened: Pictured, image_id: int) -> str:
     """An <img> source for one thumbnail: the route's address, or a data URI where no route is served (`streamlit run`,
     tests). "" for an image in quarantine."""
     if os.environ.get(ROUTE_VARIABLE):
@@ -51,7 +72,7 @@ def source(opened: resources.Opened, image_id: int) -> str:
     return data_uri(opened.store.thumbnail(int(image_id)), _MEDIA)
 
 
-def data_uri(data: bytes, media_type: str = "image/png") -> str:
+def data_uri(data: bytes | None, media_type: str = "image/png") -> str:
     """Bytes of an image as a data URI; "" for none."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}" if data else ""
 

@@ -24,12 +24,12 @@ def folder(whole, tmp_path):
     return shutil.copytree(whole, tmp_path / "b")
 
 
-def reseal(folder, **changes):
-    """Make bundle.json fit the files as they are now, so that only their content can be wrong."""
-    path = folder / "bundle.json"
+def reseal(folder, name="bundle.json", **changes):
+    """Make the manifest fit the files as they are now, so that only their content can be wrong."""
+    path = folder / name
     document = json.loads(path.read_text(encoding="utf-8")) | changes
-    for name, entry in document["files"].items():
-        entry |= {"bytes": (folder / name).stat().st_size, "sha256": digest_file(folder / name)}
+    for relative, entry in document["files"].items():
+        entry |= {"bytes": (folder / relative).stat().st_size, "sha256": digest_file(folder / relative)}
     path.write_text(json.dumps(document), encoding="utf-8")
 
 

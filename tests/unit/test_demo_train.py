@@ -83,8 +83,8 @@ def test_resizing_the_pool_keeps_smooth_positions() -> None:
     assert torch.equal(model.visual.attnpool.positional_embedding[0], first)
 
 
-def test_dct_filters_lose_nothing() -> None:
-    flat = recipe._dct_filters(8).reshape(192, 192)
+def testdct_filters_lose_nothing() -> None:
+    flat = recipe.dct_filters(8).reshape(192, 192)
     assert torch.linalg.matrix_rank(flat) == 192
 
 

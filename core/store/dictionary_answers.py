@@ -1,0 +1,125 @@
+"""The plain answers of `core.store.dictionary.Dictionary`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One compared layer of a member: `first` the row of its first unit, `depth` above 0 to 1 (the last block)."""
+
+    name: str
+    first: int
+    units: int
+    height: int
+    width: int
+    depth: float
+
+
+@dataclass(frozen=True)
+class MemberInfo:
+    """One model. `units` in all, of which `alive` vary at all; `facts` as rosetta.json records them."""
+
+    name: str
+    family: str
+    training: str
+    layers: tuple[LayerInfo, ...]
+    clip: bool
+    random_weights: bool
+    weights_digest: str
+    licence: str
+    units: int
+    alive: int
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a concept looks like. `how` "second-order direction", "pool direction" or "map"; `unit` the CLIP unit it is
+    from; `value` a cosine, or for a map a correlation."""
+
+    text: str
+    how: str
+    unit: str
+    value: float
+
+
+@dataclass(frozen=True)
+class ConceptUnit:
+    """A unit of a concept. `partner` is the address of the hub unit it is matched with, at correlation `r`, `null` what
+    chance gives; None and NaN for the hub's own units, whose r is their largest."""
+
+    address: str
+    member: str
+    layer: str
+    unit: int
+    row: int
+    partner: str | None
+    r: float
+    null: float
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A concept of one hub, named by the `address` of its strongest hub unit. `strength` mean over the other members of
+    their best r above the null; `models` members that share it, hub included; `row` its position in the dictionary."""
+
+    address: str
+    hub: str
+    label: Label | None
+    strength: float
+    models: int
+    members: tuple[ConceptUnit, ...]
+    images: tuple[int, ...]
+    row: int
+
+    @property
+    def best(self) -> dict[str, ConceptUnit]:
+        """Of each member with a unit in it, the one of largest r."""
+        found: dict[str, ConceptUnit] = {}
+        for unit in self.members:
+            if unit.member not in found or unit.r > found[unit.member].r:
+                found[unit.member] = unit
+        return found
+
+
+@dataclass(frozen=True)
+class UnitText:
+    """A text that describes a CLIP unit; see `Label`."""
+
+    text: str
+    how: str
+    value: float
+
+
+@dataclass(frozen=True)
+class DictionaryImage:
+    """One of the images used. `columns` are the manifest's own."""
+
+    image: int
+    path: str
+    label: str | None
+    width: int
+    height: int
+    columns: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerShare:
+    """What one layer of a member has in common with another member.
+
+    `alive` units of which `partnered` have a mutual nearest neighbour there above the null: `share` of them.
+    `median_r` over alive units of their best correlation there, NaN without any. `partner_depth` the depth of each
+    partnered unit's best partner.
+    """
+
+    layer: str
+    depth: float
+    units: int
+    alive: int
+    partnered: int
+    share: float
+    median_r: float
+    partner_depth: np.ndarray
