@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -295,20 +296,35 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
+def die(step: int, given: list[str]) -> None:
+    """Run until right before the step-th file gets its name."""
+    command = [sys.executable, "-c", DIE, str(step), *given]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+
+
+def test_a_killed_pass_goes_on_where_its_sums_were_written(
+    world: World, cnn: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, starts = words(world, cnn, tmp_path), []
+    die(2, given)
+    real = rosetta_match.batches
+
+    def batches(*arguments: Any, start: int = 0) -> Any:
+        starts.append(start)
+        return real(*arguments, start=start)
+
+    monkeypatch.setattr(rosetta_match, "batches", batches)
+    assert_same(whole, made(given))
+    assert starts == [BATCH]
+
+
 def test_killed_again_and_again_it_comes_out_the_same(world: World, cnn: Path, whole: Path, tmp_path: Path) -> None:
-    """Each run dies before the n-th file gets its name: sums in mid-pass, matches, then arrays; the last one ends."""
-    given = words(world, cnn, tmp_path, "--memory", "0.005")
-    folder, deaths = tmp_path / whole.name, 0
-    for step in (1, 2, 4, 9, 5, 14):
-        process = subprocess.run(
-            [sys.executable, "-c", DIE, str(step), *given], cwd=ROOT, capture_output=True, text=True
-        )
-        if process.returncode == -signal.SIGKILL:
-            deaths += 1
-            assert not (folder / "rosetta.json").exists()
-        else:
-            assert process.returncode == 0, process.stderr
-    assert deaths >= 5
+    """In the second pass, right before matches are kept, and twice while arrays are written."""
+    given, folder = words(world, cnn, tmp_path, "--memory", "0.005"), tmp_path / whole.name
+    for step in (4, 3, 12, 20):
+        die(step, given)
+        assert (folder / ".work").is_dir() and not (folder / "rosetta.json").exists()
     assert made(given) == folder
     assert_same(whole, folder)
     assert verify(folder).ok and leftovers(folder) == []
