@@ -219,12 +219,14 @@ class Correlator:
         if not self.count:
             raise InputError("No image has been compared yet: give at least one that can be read.")
 
-    def state(self) -> State:
-        """Everything, as arrays for .npz: to go on from here, or to add elsewhere."""
+    def state(self, copy: bool = True) -> State:
+        """Everything, as arrays for .npz: to go on from here, or to add elsewhere. Without `copy`, on a CPU, the arrays
+        are the sums themselves, to be written before the next update: no second table of them is held."""
         out = {"names": self._names(), "count": self._count.copy()}
         if self._grid:
             out["grids"] = np.array([self._grid[key] for key in self.keys], np.int64)
-            out |= {name: tensor.cpu().numpy().copy() for name, tensor in self._tensors().items()}
+            arrays = {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
+            out |= {name: array.copy() for name, array in arrays.items()} if copy else arrays
         return out
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
