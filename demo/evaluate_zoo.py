@@ -92,29 +92,32 @@ def probes(model: VisionTransformer, preprocess: Preprocess, scenes: list[Scene]
     return accuracy
 
 
+def drawing(model: nn.Module, scenes: list[Scene], folder: Path) -> dict[str, float]:
+    """Mean squared errors on hidden patches, standardised each: of what the decoder in `folder` draws from the model's
+    tokens, of flat patches, and of the mean of all patches."""
+    learner = zoo.learner(folder.name, 0)
+    assert isinstance(learner, zoo.MaskedAutoencoder)
+    own = {key: value.float() for key, value in load_file(folder / DECODER_FILE).items()}
+    learner.load_state_dict(own | {f"member.{key}": value for key, value in model.state_dict().items()})
+    images = outputs(lambda x: x, create_transform(**resolve_model_data_config(model)), scenes)
+    with torch.no_grad():
+        drawn, hidden = learner.eval()(images, torch.Generator().manual_seed(0))
+        aims = learner.aims(images)
+    guesses = {"drawing_error": drawn, "flat_error": 0.0, "mean_patch_error": aims.mean((0, 1))}
+    return {name: round(float((guess - aims)[hidden].square().mean()), 4) for name, guess in guesses.items()}
+
+
 def evaluate_mae(name: str, scenes: list[Scene], folder: Path = MODELS) -> dict[str, float]:
     """Probes of every factor, `random_*` those of weights by chance; errors of drawing hidden patches."""
     model, preprocess = load(name, folder)
-    learner = zoo.learner(name, 0)
-    assert isinstance(model, VisionTransformer) and isinstance(learner, zoo.MaskedAutoencoder)
-    chance = probes(learner.member.eval(), preprocess, scenes)
-    learner.member.load_state_dict(model.state_dict())
-    own = load_file(folder / name / DECODER_FILE)
-    learner.load_state_dict({key: value.float() for key, value in own.items()}, strict=False)
-    images = outputs(lambda x: x, preprocess, scenes[:DRAWINGS])
-    with torch.no_grad():
-        drawn, hidden = learner(images, torch.Generator().manual_seed(0))
-        aims = learner.aims(images)
-    result = probes(model, preprocess, scenes)
-    return (
-        result
-        | {f"random_{factor}": value for factor, value in chance.items()}
-        | {
-            "drawing_error": round(float((drawn - aims)[hidden].square().mean()), 4),
-            "flat_error": round(float(aims[hidden].square().mean()), 4),
-            "mean_patch_error": round(float((aims - aims.mean((0, 1)))[hidden].square().mean()), 4),
-        }
-    )
+    untrained = zoo.learner(name, 0).member.eval()
+    assert isinstance(model, VisionTransformer) and isinstance(untrained, VisionTransformer)
+    chance = probes(untrained, preprocess, scenes)
+    return {
+        **probes(model, preprocess, scenes),
+        **{f"random_{factor}": value for factor, value in chance.items()},
+        **drawing(model, scenes[:DRAWINGS], folder / name),
+    }
 
 
 EVALUATE = {"demo-cnn": evaluate_cnn, "demo-mae": evaluate_mae}

@@ -34,6 +34,7 @@ from tests import bench_browser, bench_load
 from tests.bench_neurons import BENCHES as NEURONS
 from tests.bench_pairs import BENCHES as PAIRS
 from tests.bench_pool import BENCHES as POOL
+from tests.bench_rosetta import BENCHES as ROSETTA
 from tests.bench_sparse_text import BENCHES as SPARSE_TEXT
 from tests.bench_tools import plain, ratio, say, seconds
 
@@ -196,6 +197,7 @@ BENCHES: dict[str, Callable[[], object]] = {
     **SPARSE_TEXT,
     **PAIRS,
     **POOL,
+    **ROSETTA,
 }
 
 

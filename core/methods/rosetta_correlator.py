@@ -96,7 +96,7 @@ class Correlator:
             expected = (len(self._shift[key]), *self._grid[key]) if key in self._grid else shape
             if len(shape) != 3 or 0 in shape or shape != expected:
                 raise ValueError(f"maps of {key} are {shape} an image; expected units, height, width: {expected}")
-            if not torch.isfinite(maps[key].sum(dtype=torch.float64)):
+            if not torch.isfinite(maps[key].sum(dtype=torch.float32)):
                 raise ValueError(f"maps of {key} hold NaN or infinity: leave these images out before adding them")
         return max(images, default=0)
 

@@ -48,16 +48,14 @@ class Resize:
     def moments(self, map_yx: Tensor) -> tuple[Tensor, Tensor]:
         """Σ U x and Σ (U x)² of maps (c, b, y, x) over images and positions of the large grid, (c,) float64.
 
-        Products in the maps' precision, sums in float64.
+        In the maps' precision over the positions of an image (torch sums pairwise), in float64 over images.
         """
+        total = lambda terms_cbyx: terms_cbyx.sum((2, 3)).sum(1, dtype=torch.float64)
         if self.u_Yy.shape[0] == self.u_Yy.shape[1] and self.u_Xx.shape[0] == self.u_Xx.shape[1]:
-            return map_yx.sum((1, 2, 3), dtype=torch.float64), (map_yx**2).sum((1, 2, 3), dtype=torch.float64)
+            return total(map_yx), total(map_yx * map_yx)
         weight_yx = torch.outer(self.u_Yy.sum(0), self.u_Xx.sum(0)).to(map_yx)
         gram_y, gram_x = (self.u_Yy.T @ self.u_Yy).to(map_yx), (self.u_Xx.T @ self.u_Xx).to(map_yx)
-        return (
-            (map_yx * weight_yx).sum((1, 2, 3), dtype=torch.float64),
-            (map_yx * (gram_y @ (map_yx @ gram_x))).sum((1, 2, 3), dtype=torch.float64),
-        )
+        return total(map_yx * weight_yx), total(map_yx * (gram_y @ (map_yx @ gram_x)))
 
 
 def _axis(small: int, large: int) -> Tensor:
