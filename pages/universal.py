@@ -51,7 +51,7 @@ def main() -> None:
     with left:
         st.subheader(f"Layers of {plain(view.a)}", anchor=False)
         figures.show(charts.by_layer({b: shares[view.a, b] for b in members if b != view.a}, seeds), "universal-layers")
-        st.caption("Share of a layer's living units (those that vary) with a partner in each other model.")
+        st.caption(universal_words.share(found.store, view.a))
     with right:
         st.subheader(f"Where their partners in {plain(other)} sit", anchor=False)
         layers = next(member.layers for member in found.store.members if member.name == other)

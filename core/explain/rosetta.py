@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.store.dictionary import Dictionary
     from core.store.dictionary_answers import Concept, ConceptUnit
 
-MOST = 20
+MOST = 12
 """Concepts in an answer that names none."""
 _KEPT = 32
 

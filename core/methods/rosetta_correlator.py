@@ -40,12 +40,15 @@ CONSTANT = 1e-6
 """A unit whose standard deviation is below this share of its mean varies by what float32 rounds, if at all."""
 
 _PIECE = 2048  # terms summed in float32 before float64 takes over: where BLAS sums plainly, thousands cost 5e-6 of r
+_STRIP = 512  # units multiplied at a time
 _ALL, _LONE = 0, 1  # sums over all images; over those that have no other in their block, which the null leaves out
 
 
 def tile_bytes(units_a: int, units_b: int, null: bool = False) -> int:
-    """Memory that a tile takes: its float64 sums (twice with a null), and while it is worked on one float32 product."""
-    return units_a * units_b * (8 * (1 + null) + 4)
+    """Memory that a tile takes: its float64 sums (twice with a null), and while it is worked on a strip of products,
+    float32 and as float64. The maps of a block come to that."""
+    entries = units_a * units_b
+    return 8 * entries * (1 + null) + 12 * min(entries, _STRIP * max(units_a, units_b))
 
 
 def tile_of(a: Key, b: Key) -> Tile:
@@ -295,7 +298,7 @@ class Correlator:
 
 def _add_product(sums_ac: Tensor, left_abp: Tensor, right_cbp: Tensor) -> None:
     """Add Σ over images and positions of the products of every two units."""
-    for left_at, right_ct in zip(
-        left_abp.flatten(1).split(_PIECE, 1), right_cbp.flatten(1).split(_PIECE, 1), strict=True
-    ):
-        sums_ac += left_at @ right_ct.T
+    left_at, right_ct = left_abp.flatten(1), right_cbp.flatten(1)
+    for sums_sc, strip_st in zip(sums_ac.split(_STRIP), left_at.split(_STRIP), strict=True):
+        for left_sp, right_cp in zip(strip_st.split(_PIECE, 1), right_ct.split(_PIECE, 1), strict=True):
+            sums_sc += left_sp @ right_cp.T

@@ -90,7 +90,7 @@ def _card(found: Opened, chosen: Chosen[RosettaView], concept: Concept) -> None:
         kwargs={"concept": concept.address},
         help=plain(concept.address),
     )
-    st.caption(plain(f"{concept.address} · {shared(concept, len(found.store.members))}"))
+    st.caption(plain(f"{concept.address.partition(':')[2]} · {shared(concept, len(found.store.members))}"))
     grid.images(
         found,
         concept.images[:STRIP],

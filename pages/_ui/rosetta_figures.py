@@ -9,6 +9,8 @@ from core.store.dictionary_answers import Concept, LayerShare
 from pages._ui import figures
 from pages._ui.image_figures import short
 
+_BAR = {"thickness": 10, "len": 0.86, "y": 0.43}  # below the camera's corner
+
 
 def correlations(concept: Concept, corr_nn: np.ndarray) -> go.Figure:
     """Units by units, from -1 to 1."""
@@ -25,7 +27,7 @@ def correlations(concept: Concept, corr_nn: np.ndarray) -> go.Figure:
             customdata=[[f"{a} with {b}" for b in names] for a in names],
             hovertemplate="%{customdata}: %{z:+.3f}<extra></extra>",
             texttemplate="%{z:.2f}" if len(names) <= 10 else None,
-            colorbar={"thickness": 10},
+            colorbar=_BAR,
         )
     )
     figure.update_xaxes(tickvals=places, ticktext=names, tickangle=-60, showgrid=False, zeroline=False)
@@ -48,7 +50,7 @@ def overall(shares: Mapping[tuple[str, str], Sequence[LayerShare]], members: Seq
             colorscale=figures.SEQUENTIAL,
             texttemplate="%{z:.1%}",
             hovertemplate="%{z:.1%} of the units of %{y} have a partner in %{x}<extra></extra>",
-            colorbar={"thickness": 10, "tickformat": ".0%"},
+            colorbar=_BAR | {"tickformat": ".0%"},
         )
     )
     figure.update_xaxes(title="have a partner in", showgrid=False, type="category")
@@ -98,7 +100,7 @@ def depths(layers: Sequence[LayerShare], other: Sequence[tuple[str, float]]) -> 
             texttemplate="%{text}",
             hovertemplate="%{text:,} units of %{x} have their best partner in %{y}: %{z:.0%} of those with one"
             "<extra></extra>",
-            colorbar={"thickness": 10, "tickformat": ".0%"},
+            colorbar=_BAR | {"tickformat": ".0%"},
         )
     )
     figure.update_xaxes(type="category", showgrid=False)

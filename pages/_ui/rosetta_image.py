@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from core.explain.rosetta import Active
 
 SIZE = 116
-ROWS = 20
+ROWS = 12
 
 
 def draw(found: Opened, chosen: Chosen[RosettaView]) -> dict[str, Any]:
@@ -46,7 +46,8 @@ def draw(found: Opened, chosen: Chosen[RosettaView]) -> dict[str, Any]:
     with right:
         st.caption(
             f"**{count(len(stored), 'concept')}** of {len(store.concepts(view.hub)):,} of the hub {plain(view.hub)} "
-            f"{'is' if len(stored) == 1 else 'are'} more active here than on average, the first {ROWS} shown. "
+            f"{'is' if len(stored) == 1 else 'are'} more active here than on average, the first "
+            f"{min(ROWS, len(stored))} of them with their maps. "
             f"{rosetta_words.Z}"
         )
         data = store.thumbnail(view.image)

@@ -46,6 +46,23 @@ def population(found: Opened) -> str:
     )
 
 
+def share(store: Dictionary, a: str) -> str:
+    """What the bars of a model are, and what bounds them; Markdown."""
+    own = store.member(a)
+    others = ", ".join(
+        f"{other.name} {min(1, store.k * other.alive / own.alive):.0%}"
+        for other in store.members
+        if other.name != a and other.alive * store.k < own.alive
+    )
+    bound = (
+        f" Each unit has at most {store.k} partners in a model, so with one of few units the share cannot pass: "
+        f"{others}."
+        if others
+        else ""
+    )
+    return plain(f"Share of a layer's living units (those that vary) with a partner in each other model.{bound}", 900)
+
+
 def reference(store: Dictionary, shares: Mapping[tuple[str, str], Sequence[LayerShare]]) -> str:
     """What two seeds of one architecture reach, which no other pair should be expected to pass; Markdown."""
     twins = seeds(store)
