@@ -125,7 +125,7 @@ def _estimate(plan: RosettaPlan, units: Units, room: float) -> None:
     tables = units.count * len(units.members) * (12 * plan.settings.k + 4)
     images = plan.images.rows.num_rows
     disk = tables + images * _THUMBNAIL_BYTES + units.count * (_MAP_BYTES // 10 + 2 * images)
-    peak = disk + max(used)
+    peak = disk + 2 * max(used)  # while sums are written, those written before still lie there
     free = free_space(plan.folder)
     print(f"passes     {len(todo)} over {images:,} images, then one or more for what is found")
     print(f"memory     {human(max(used))} of sums, beside models and one batch of maps")
