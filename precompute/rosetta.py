@@ -23,6 +23,7 @@ from precompute.config import Resources
 from precompute.estimate import free_space
 from precompute.manifest import build_manifest
 from precompute.progress import bar
+from precompute.rosetta_clip import kept_bytes
 from precompute.rosetta_describe import describe
 from precompute.rosetta_found import find_concepts
 from precompute.rosetta_match import match
@@ -125,7 +126,8 @@ def _estimate(plan: RosettaPlan, units: Units, room: float) -> None:
     tables = units.count * len(units.members) * (12 * plan.settings.k + 4)
     images = plan.images.rows.num_rows
     disk = tables + images * _THUMBNAIL_BYTES + units.count * (_MAP_BYTES // 10 + 2 * images)
-    peak = disk + max(used)
+    # while sums are written, those written before still lie there
+    peak = disk + max(2 * max(used), images * sum(kept_bytes(member) for member in units.members))
     free = free_space(plan.folder)
     print(f"passes     {len(todo)} over {images:,} images, then one or more for what is found")
     print(f"memory     {human(max(used))} of sums, beside models and one batch of maps")

@@ -34,6 +34,16 @@ class UnitText:
     value: float
 
 
+def kept_bytes(member: Member) -> int:
+    """Most bytes an image that `ClipMember.keep` writes, if all units were in concepts; 0 for other members."""
+    if member.clip is None:
+        return 0
+    tower, last = member.clip.tower, member.layers[-1]
+    if tower.kind == "resnet":
+        return 4 * last.units * tower.heads
+    return sum(4 * layer.units * tower.heads * (tower.layers - 1 - i) for i, layer in enumerate(member.layers))
+
+
 class ClipMember:
     """A CLIP member among those of a dictionary, and what is kept of its described units: `described` their numbers in
     each layer, `first` the rows of the layers' first units."""

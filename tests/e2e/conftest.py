@@ -8,8 +8,10 @@ import pytest
 from core.bundle.read import open_bundle
 from pages._ui import live, resources
 from tests.e2e.plain_case import SHOWN, Case
+from tests.e2e.rosetta_case import made, words
 from tests.e2e.world import World, call, make_world
 from tests.reference.plain_neurons import PlainNeurons, plain_neurons
+from tests.towers.zoo_models import save_timm
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,6 +46,18 @@ def vit_neurons(world: World, vit_bundle: Path) -> dict[int, PlainNeurons]:
 @pytest.fixture(scope="session")
 def resnet_bundle(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return call(world.run(tmp_path_factory.mktemp("resnet"), kind="resnet")).bundle
+
+
+@pytest.fixture(scope="session")
+def rosetta_cnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A third member beside the world's two CLIP models."""
+    return save_timm(tmp_path_factory.mktemp("zoo") / "cnn")
+
+
+@pytest.fixture(scope="session")
+def rosetta_whole(world: World, rosetta_cnn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed dictionary, for reading only."""
+    return made(words(world, rosetta_cnn, tmp_path_factory.mktemp("rosetta")))
 
 
 @pytest.fixture(scope="module", params=["vit", "resnet"])
