@@ -138,7 +138,7 @@ def _pass(plan: RosettaPlan, units: Units, tiles: list[Tile], what: str, resourc
             seen(len(batch.ids))
             if time.monotonic() - saved > CHECKPOINT_S and summed.count < images:
                 with atomic_stream(plan.work / _SUMS) as stream:
-                    np.savez(stream, **cast(Mapping, summed.state()))
+                    np.savez(stream, **cast(Mapping, summed.state(copy=False)))
                 saved = time.monotonic()
     return summed
 
@@ -149,6 +149,6 @@ def _resume(summed: Correlator, path: Path) -> None:
         return
     try:
         with np.load(path, allow_pickle=False) as state:
-            summed.load(dict(state))
+            summed.load(state)
     except (OSError, ValueError, BadZipFile, EOFError):
         path.unlink(missing_ok=True)

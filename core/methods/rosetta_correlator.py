@@ -40,12 +40,15 @@ CONSTANT = 1e-6
 """A unit whose standard deviation is below this share of its mean varies by what float32 rounds, if at all."""
 
 _PIECE = 2048  # terms summed in float32 before float64 takes over: where BLAS sums plainly, thousands cost 5e-6 of r
+_STRIP = 512  # units multiplied at a time
 _ALL, _LONE = 0, 1  # sums over all images; over those that have no other in their block, which the null leaves out
 
 
 def tile_bytes(units_a: int, units_b: int, null: bool = False) -> int:
-    """Memory that a tile takes: its float64 sums (twice with a null), and while it is worked on one float32 product."""
-    return units_a * units_b * (8 * (1 + null) + 4)
+    """Memory that a tile takes: its float64 sums (twice with a null), and while it is worked on a strip of products,
+    float32 and as float64. The maps of a block come to that."""
+    entries = units_a * units_b
+    return 8 * entries * (1 + null) + 12 * min(entries, _STRIP * max(units_a, units_b))
 
 
 def tile_of(a: Key, b: Key) -> Tile:
@@ -216,12 +219,14 @@ class Correlator:
         if not self.count:
             raise InputError("No image has been compared yet: give at least one that can be read.")
 
-    def state(self) -> State:
-        """Everything, as arrays for .npz: to go on from here, or to add elsewhere."""
+    def state(self, copy: bool = True) -> State:
+        """Everything, as arrays for .npz: to go on from here, or to add elsewhere. Without `copy`, on a CPU, the arrays
+        are the sums themselves, to be written before the next update: no second table of them is held."""
         out = {"names": self._names(), "count": self._count.copy()}
         if self._grid:
             out["grids"] = np.array([self._grid[key] for key in self.keys], np.int64)
-            out |= {name: tensor.cpu().numpy().copy() for name, tensor in self._tensors().items()}
+            arrays = {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
+            out |= {name: array.copy() for name, array in arrays.items()} if copy else arrays
         return out
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
@@ -293,7 +298,7 @@ class Correlator:
 
 def _add_product(sums_ac: Tensor, left_abp: Tensor, right_cbp: Tensor) -> None:
     """Add Σ over images and positions of the products of every two units."""
-    for left_at, right_ct in zip(
-        left_abp.flatten(1).split(_PIECE, 1), right_cbp.flatten(1).split(_PIECE, 1), strict=True
-    ):
-        sums_ac += left_at @ right_ct.T
+    left_at, right_ct = left_abp.flatten(1), right_cbp.flatten(1)
+    for sums_sc, strip_st in zip(sums_ac.split(_STRIP), left_at.split(_STRIP), strict=True):
+        for left_sp, right_cp in zip(strip_st.split(_PIECE, 1), right_ct.split(_PIECE, 1), strict=True):
+            sums_sc += left_sp @ right_cp.T

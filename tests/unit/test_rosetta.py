@@ -106,7 +106,17 @@ def test_a_tile_takes_what_is_said() -> None:
     made = Correlator([(A, B)], null=[(A, B)])
     made.update(maps(BLOCK))
     held = sum(value.nbytes for name, value in made.state().items() if name.startswith("sums"))
-    assert held == 3 * 2 * 8 * 2 and tile_bytes(3, 2, null=True) == held + 3 * 2 * 4
+    assert held == 3 * 2 * 8 * 2 and tile_bytes(3, 2, null=True) == held + 3 * 2 * 12
+
+
+def test_many_units_are_multiplied_in_strips() -> None:
+    given = {A: torch.randn(2, 600, 1, 2), B: torch.randn(2, 520, 2, 2)}
+    made = Correlator([(A, B)])
+    made.update(given)
+    wide = torch.nn.functional.interpolate(given[A], size=(2, 2), mode="bilinear")
+    rows = [each.transpose(0, 1).flatten(1).double() for each in (wide, given[B])]
+    want = torch.corrcoef(torch.cat(rows))[:600, 600:]
+    torch.testing.assert_close(made.correlation(A, B), want, rtol=0, atol=3e-6)
 
 
 def test_a_large_offset_costs_no_digits() -> None:
