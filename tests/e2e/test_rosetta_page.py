@@ -18,7 +18,7 @@ from streamlit.util import calc_hash
 from core.explain.rosetta import MOST, RosettaExplainer
 from core.images import decode
 from core.store.dictionary import Dictionary
-from pages._ui import dictionaries, figures, live, resources, rosetta_links, thumbs
+from pages._ui import dictionaries, figures, live, resources, rosetta_concept, rosetta_links, thumbs
 from tests import bundle_maker, dictionary_maker
 from tests.e2e.test_neurons_page import _page, address, component, said
 from tests.unit.test_rosetta_explainer import MadeUp
@@ -111,6 +111,8 @@ def test_search_and_filters(store: Dictionary) -> None:
     for member in ("demo-cnn", "demo-mae"):
         expected = [c.address for c in concepts if member in c.best]
         assert sorted(cards(visit(member=member))) == sorted(expected)
+    everywhere = [c.address for c in concepts if len(c.best) == 3]
+    assert sorted(cards(visit(member=list(dictionary_maker.MEMBERS)))) == sorted(everywhere) and everywhere
     assert sorted(cards(visit(models="3"))) == sorted(c.address for c in concepts if c.models >= 3)
     nothing = visit(search="no concept says this")
     assert not cards(nothing) and "No concept passes" in said(nothing)
@@ -171,6 +173,10 @@ def test_one_concept(store: Dictionary, told: list[Any]) -> None:
     assert all(component(every, f"rosetta-{unit.address}")["rows"] for unit in concept.members)
     own = component(visit(concept=concept.address, own="True"), f"rosetta-{concept.address}")["rows"]
     tops = np.abs(store.maps(concept)[concept.address]).max((1, 2))
+    maps = store.maps(concept)[concept.address]
+    one = component(app, f"rosetta-{concept.address}")["rows"]  # on the row's scale
+    assert [row["overlay"] for row in one] == [rosetta_concept.over(map_yx, tops.max()) for map_yx in maps]
+    assert [row["overlay"] for row in own] == [rosetta_concept.over(map_yx) for map_yx in maps]
     assert [row["caption"] for row in own] == [f"±{top:.2g}" for top in tops]
 
 
