@@ -35,7 +35,7 @@ ROSETTA_ARRAYS = (
               "rows of the units of a member whose maps correlate most with the unit's, over all its layers; ties by "
               "row; -1 where there are fewer. In the unit's own member it is itself left out"),
     ArraySpec("neighbour_r", "neighbour_r.npy", "float32", _UMK,
-              "that Pearson correlation over images and positions, the larger map brought to the smaller; NaN at -1"),
+              "that Pearson correlation over images and positions, the smaller map resized to the larger; NaN at -1"),
     ArraySpec("neighbour_shuffled", "neighbour_shuffled.npy", "float32", _UMK,
               "r of the same pair when the one's images are shuffled against the other's; NaN at -1 and in the unit's "
               "own member"),

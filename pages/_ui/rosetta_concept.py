@@ -159,7 +159,7 @@ def _matrix(found: Opened, concept: Concept, corr_nn: np.ndarray) -> None:
     )  # fmt: skip
     st.caption(
         f"Pearson correlation of the units' maps over all positions of {count(found.store.images, 'image')}, the "
-        "larger map brought to the smaller. Units of the same model are in one block."
+        "smaller map resized to the larger. Units of the same model are in one block."
     )
 
 
