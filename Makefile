@@ -9,7 +9,10 @@ PORT ?= 8501
 
 demo: .venv/.runtime
 	$(PY) -m precompute demo --out bundles
-	$(PY) -m pages._ui.server --bundles bundles --port $(PORT)
+	@echo "Rosetta's dictionary is made meanwhile (about three minutes); its page shows it once it is there."
+	@nice $(PY) -m precompute rosetta --images demo/images --number 320 --memory 4 --torch-threads 1 --out bundles \
+	  --quiet > bundles/.rosetta.log 2>&1 & making=$$!; trap 'kill $$making 2>/dev/null' EXIT INT TERM; \
+	  $(PY) -m pages._ui.server --bundles bundles --port $(PORT)
 
 test: lint types browser
 	$(PY) -m core.bundle.schema --check

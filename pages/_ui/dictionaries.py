@@ -42,6 +42,11 @@ def names() -> tuple[str, ...]:
     return tuple(folder.name for folder in folders if _stamp(folder))
 
 
+def unfinished() -> bool:
+    """Whether one is being made, or was begun and never finished: working state has names that begin with a dot."""
+    return any(resources.bundles_folder().glob(f"{DICTIONARY_PREFIX}*/.*/"))
+
+
 def named(name: str) -> bool:
     """Whether a folder's name is a dictionary's and no bundle's."""
     return name.startswith(DICTIONARY_PREFIX)

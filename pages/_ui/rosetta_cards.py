@@ -31,10 +31,10 @@ def draw(found: Opened, chosen: Chosen[RosettaView], listed: Sequence[Concept]) 
     _told(found, view, len(listed), every, len(shown))
     if not listed:
         states.empty("No concept passes", "Take away a word or a model, or ask for fewer models.")
-    columns = st.columns(COLUMNS)
-    for at, concept in enumerate(shown):
-        with columns[at % COLUMNS], st.container(border=True):
-            _card(found, chosen, concept)
+    for first in range(0, len(shown), COLUMNS):
+        for column, concept in zip(st.columns(COLUMNS), shown[first : first + COLUMNS], strict=False):
+            with column, st.container(border=True, height="stretch"):
+                _card(found, chosen, concept)
     if len(listed) > len(shown):
         st.button(
             f"Show {min(PAGE, len(listed) - len(shown))} more",

@@ -86,6 +86,14 @@ def warn_if_random(found: Opened) -> None:
 
 def none() -> None:
     """That there is no dictionary, and how to make one."""
+    if dictionaries.unfinished():
+        states.empty(
+            "A dictionary is being made",
+            "The folder of bundles holds one that is not finished. `make demo` makes one in about three minutes, beside "
+            "the app: look here again then. If nothing is making it any more, the command that began it goes on with "
+            "it.",
+        )
+        return
     states.empty(
         "There is no dictionary yet",
         "A dictionary lists the units that several models share. It is made from models by name (`python -m precompute "

@@ -279,6 +279,8 @@ def test_without_a_dictionary(page: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert "There is no dictionary yet" in said(app) and "precompute rosetta --models" in app.code[0].value
     (tmp_path / "rosetta-99").mkdir()
     assert "empty" in said(visit(page, calm=False))
+    (tmp_path / "rosetta-99" / ".work").mkdir()
+    assert "A dictionary is being made" in said(visit(page))
 
 
 @pytest.mark.parametrize("page", ["rosetta", "universal"])
