@@ -89,9 +89,8 @@ def none() -> None:
     if dictionaries.unfinished():
         states.empty(
             "A dictionary is being made",
-            "The folder of bundles holds one that is not finished. `make demo` makes one in about three minutes, beside "
-            "the app: look here again then. If nothing is making it any more, the command that began it goes on with "
-            "it.",
+            "The folder of bundles holds one that is not finished. `make demo` makes one in about three minutes, while "
+            "the app is up: look here again then. If nothing is making it any more, its command goes on with it.",
         )
         return
     states.empty(
