@@ -16,7 +16,7 @@ demo: .venv/.runtime
 
 test: lint types browser
 	$(PY) -m core.bundle.schema --check
-	$(PY) -m pytest -n 2 --dist worksteal
+	$(PY) -m pytest -n 2 --dist worksteal --durations=40 --durations-min=4
 
 # Chromium for the browser tests. Where it cannot be installed they are skipped, and say so.
 browser:
