@@ -5,7 +5,8 @@ UnitscopeError
 │   ├── ImageRejected     one image file; carries a short machine-readable `code`
 │   ├── ManifestError     the image folder or manifest as a whole
 │   ├── PoolError         a text pool
-│   └── AddressError      a unit's address, such as "L22.H8"
+│   ├── AddressError      a unit's address, such as "L22.H8"
+│   └── LabelRejected     what an annotator said, or a file of labels
 ├── ModelError            the model cannot be used
 │   ├── UnknownModel      no such architecture or pretrained tag
 │   ├── UnsupportedTower  an image encoder of a kind we cannot decompose
@@ -17,7 +18,8 @@ UnitscopeError
 │   ├── BundleDamaged     a file is missing or its checksum differs
 │   └── BundleBusy        another run is writing it
 ├── ClosingError          parts do not sum to the representation: a wrong number was prevented
-└── StorageError          the disk is full or a folder cannot be written
+├── StorageError          the disk is full or a folder cannot be written
+└── LabelsUnavailable     the database of labels is locked, missing, full, read-only or from another version
 """
 
 
@@ -54,6 +56,10 @@ class PoolError(InputError):
 
 class AddressError(InputError):
     """A unit address cannot be parsed or does not exist in this model."""
+
+
+class LabelRejected(InputError):
+    """What an annotator said, or a file of labels, cannot be stored as it is."""
 
 
 class ModelError(UnitscopeError):
@@ -102,3 +108,7 @@ class ClosingError(UnitscopeError):
 
 class StorageError(UnitscopeError):
     """The disk is full, or a folder cannot be read or written."""
+
+
+class LabelsUnavailable(UnitscopeError):
+    """The database of labels cannot be read or written now; what was not said to be saved is not."""

@@ -39,6 +39,10 @@ class PairTexts:
         self._named: OrderedDict[int, str] = OrderedDict()
         self._lock = threading.Lock()
 
+    def described(self, row: int) -> int | None:
+        """Where a described pair lies among those; None for any other."""
+        return self._at.get(int(row))
+
     def label(self, row: int) -> str:
         """The first texts of a described pair with their signs; "" for one that is not."""
         return self._labels.get(int(row), "")

@@ -20,6 +20,7 @@ from core.store.heads import HeadTable
 from core.store.neuron_answers import SparseLabel
 from core.store.neurons import Fold, NeuronTable
 from core.store.pair_texts import PairTexts
+from core.store.scan import Scores
 from core.store.texts import check_text
 
 _HEADS_KEPT = 24
@@ -158,6 +159,14 @@ class PairTable:
         """Its label, decomposed now if it is not described."""
         return self._texts.names([self.row(address)])[0]
 
+    def scores(self, address: str | Pair) -> Scores | None:
+        """x of every measured image, to half precision, of a described pair; None for any other: they are not kept."""
+        described = self._texts.described(self.row(address))
+        if described is None or not self.bundle.has("pair_text_scores"):
+            return None
+        x_i = np.asarray(self.array("text_scores")[described], np.float32) * self.array("text_scale")[described]
+        return Scores(np.asarray(self.neurons.array("image_ids")), x_i)
+
     def ends(self, address: str | Pair, k: int = 24, fold: bool = True) -> a.Ends:
         """The images of largest and of smallest coefficient that are stored, near-duplicates folded."""
         i, n, m = self.at(address)
@@ -240,7 +249,12 @@ class PairTable:
     def for_text(self, embedding_o: np.ndarray, k: int = 50) -> tuple[p.PairRow, ...]:
         """The pairs whose direction is most along or against a text's unit embedding less the pool's mean."""
         centred_o = check_text(self.bundle, embedding_o) - self.neurons.pool_mean
-        return self._by_direction(centred_o / max(float(np.linalg.norm(centred_o)), 1e-12), k, -1)
+        return self.along(centred_o / max(float(np.linalg.norm(centred_o)), 1e-12), k)
+
+    def along(self, direction_o: np.ndarray, k: int, without: Pair | None = None) -> tuple[p.PairRow, ...]:
+        """The pairs whose direction is most along or against a unit direction (o,); `without` is left out."""
+        excluded = -1 if without is None else self.row(without)
+        return self._by_direction(np.asarray(direction_o, np.float32), k, excluded)
 
     def similar(self, address: str | Pair, k: int = 12) -> tuple[p.PairRow, ...]:
         """Pairs, of any head, whose direction is most alike or most opposite, by |cosine|."""

@@ -19,12 +19,14 @@ from core.store import spread
 from core.store.drift import DriftTable
 from core.store.heads import HeadTable
 from core.store.images import ImageTable
+from core.store.label_scores import LabelScores
 from core.store.measures import as_groups, follows
 from core.store.neurons import NeuronTable
 from core.store.pairs import PairTable
 from core.store.scan import Scores, gather, scan, spread_ids
 from core.store.sink import Sink, read_sink
 from core.store.texts import check_text
+from core.store.units import Units
 from core.text.zeroshot import binomial_error
 
 FOLD_ABOVE = 0.95
@@ -138,6 +140,16 @@ class Store:
             return None
         return PairTable(self.bundle, self.neurons, self.head_table, self._folded, FOLD_ABOVE)
 
+    @cached_property
+    def units(self) -> Units:
+        """The same questions about heads, neurons and pairs alike (see Units)."""
+        return Units(self)
+
+    @cached_property
+    def label_scores(self) -> LabelScores:
+        """How well labels predict their units (see LabelScores)."""
+        return LabelScores(self)
+
     # --- one head -------------------------------------------------------------------------------------------------
 
     def head(self, address: str | Head) -> a.HeadAnswer:
@@ -176,6 +188,10 @@ class Store:
         i, h = self.head_table.at(address)
         scores = self._scores(i, h, direction)
         return spread.histogram(scores, bins, self._looked_at(len(scores.id_n)))
+
+    def scores(self, address: str | Head, direction: Direction = 0) -> Scores:
+        """⟨c, t⟩ of the images looked at, which are spread evenly over the bundle."""
+        return self._scores(*self.head_table.at(address), direction)
 
     def relabel(
         self, texts: Sequence[str], embeddings_wo: np.ndarray, picks: int = 10, address: str | Head | None = None

@@ -235,3 +235,16 @@ def test_addresses_that_are_none(arrays: Arrays, table: PairTable) -> None:
         table.of_head("L1.N0")
     with pytest.raises(InputError):
         table.for_text(np.ones(3))
+
+
+def test_numbers_in_every_image_are_those_of_described_pairs(arrays: Arrays, table: PairTable) -> None:
+    described = {table.address(row): at for at, row in enumerate(arrays.store.bundle.array("pair_text_rows"))}
+    for address in map(table.address, table.columns().row_p):
+        found = table.scores(address)
+        if address not in described:
+            assert found is None
+            continue
+        at = described[address]
+        assert found is not None
+        np.testing.assert_allclose(found.score_n, arrays["text_scores"][at] * arrays["text_scale"][at], rtol=FP32)
+        np.testing.assert_array_equal(found.id_n, arrays.store.bundle.array("neuron_image_ids"))
