@@ -5,7 +5,7 @@ PIP_ARGS ?=
 PY := .venv/bin/python
 PORT ?= 8501
 
-.PHONY: demo test browser lint fmt types docs bench clean
+.PHONY: demo test browser postgres lint fmt types docs bench clean
 
 demo: .venv/.runtime
 	$(PY) -m precompute demo --out bundles
@@ -14,7 +14,7 @@ demo: .venv/.runtime
 	  --quiet > bundles/.rosetta.log 2>&1 & making=$$!; trap 'kill $$making 2>/dev/null' EXIT INT TERM; \
 	  $(PY) -m pages._ui.server --bundles bundles --port $(PORT)
 
-test: lint types browser
+test: lint types browser postgres
 	$(PY) -m core.bundle.schema --check
 	$(PY) -m pytest -n 2 --dist worksteal --durations=40 --durations-min=4
 
@@ -25,6 +25,19 @@ browser:
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null || true; \
 	  else \
 	    echo "The browser tests need Chromium and will be skipped; on Debian: sudo apt-get install chromium"; \
+	  fi
+
+# PostgreSQL, which labels may live in, for their tests, which start a server of their own on the loopback; Debian's
+# package is told to make and start none. Where it cannot be installed those tests are skipped, and say so.
+postgres:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    conf=/etc/postgresql-common/createcluster.conf; \
+	    [ -e $$conf ] || { mkdir -p $$(dirname $$conf) && echo "create_main_cluster = false" >$$conf; }; \
+	    apt-get update -qq && UCF_FORCE_CONFFOLD=1 DEBIAN_FRONTEND=noninteractive \
+	      apt-get install -y -qq --no-install-recommends postgresql >/dev/null || true; \
+	  else \
+	    echo "The PostgreSQL tests will be skipped; on Debian: sudo apt-get install postgresql"; \
 	  fi
 
 lint: .venv/.dev
