@@ -112,6 +112,7 @@ def build_parser(commands_by_name: Mapping[str, Command]) -> argparse.ArgumentPa
     _add_characterise(commands, commands_by_name["characterise"])
     _add_sparsity(commands, commands_by_name["sparsity"])
     _add_drift(commands, commands_by_name["drift"])
+    _add_leaderboard(commands, commands_by_name["leaderboard"])
     rosetta_arguments.add(commands, commands_by_name["rosetta"], _Help, _add_resources)
 
     demo = commands.add_parser("demo", help="make the demo world's bundles")
@@ -208,6 +209,20 @@ def _add_drift(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", 
     _add_resources(parser)
 
 
+def _add_leaderboard(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", command: Command) -> None:
+    text = "compare ways of labelling units by how well their labels predict, on images they were not made from"
+    parser = commands.add_parser("leaderboard", help=text, description=text, formatter_class=_Help)
+    parser.set_defaults(command=command)
+    parser.add_argument("bundle", type=Path, help="a finished bundle")
+    parser.add_argument("--units", type=_positive, default=200, help="most units of a kind, spread over all ranks")
+    parser.add_argument("--seed", type=_counted, default=0, help="of the draw of units and random texts")
+    parser.add_argument("--labels", metavar="URL", help="database of labels by hand (default: the app's own)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a file too")
+    _add_recorded_model(parser)
+    parser.add_argument("--torch-threads", type=_positive, help="default: all cores")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
 def _add_recorded_model(parser: argparse.ArgumentParser) -> None:
     """Where the model of a finished bundle is now."""
     parser.add_argument("--model", help="where the model of the bundle is, if its folder was moved")
@@ -273,6 +288,12 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return value
+
+
+def _counted(text: str) -> int:
+    if not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 999999999")
+    return int(text)
 
 
 def _layers(text: str) -> tuple[int, ...]:

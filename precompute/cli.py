@@ -151,6 +151,13 @@ def _drift(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _leaderboard(arguments: argparse.Namespace) -> int:
+    from precompute.leaderboard import leaderboard_of_bundle
+
+    leaderboard_of_bundle(arguments)
+    return 0
+
+
 def _rosetta(arguments: argparse.Namespace) -> int:
     from precompute.rosetta import rosetta
 
@@ -203,6 +210,7 @@ COMMANDS = {
     "characterise": _characterise,
     "sparsity": _sparsity,
     "drift": _drift,
+    "leaderboard": _leaderboard,
     "rosetta": _rosetta,
     "demo": _demo,
 }

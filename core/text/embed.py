@@ -69,7 +69,7 @@ def embed_pool(
             _report(progress, start + CHUNK, len(pool.texts))
         return np.concatenate(parts)
 
-    return _cached(key, len(pool.texts), cache_dir, compute)
+    return cached(key, len(pool.texts), cache_dir, compute)
 
 
 def class_embeddings(
@@ -95,7 +95,7 @@ def class_embeddings(
         sums = np.stack([np.sum(list(islice(rows, len(templates))), axis=0, dtype=np.float64) for _ in names])
         return (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
 
-    return _cached(key, len(names), cache_dir, compute)
+    return cached(key, len(names), cache_dir, compute)
 
 
 def _rows(encoder: TextEncoder, texts: Iterator[str], total: int, progress: Progress | None) -> Iterator[np.ndarray]:
@@ -127,7 +127,8 @@ def _key(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _cached(key: str, rows: int, cache_dir: Path | None, compute: Callable[[], np.ndarray]) -> np.ndarray:
+def cached(key: str, rows: int, cache_dir: Path | None, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """An array (rows, …) float32 of two axes, from the cache by its `key` (hexadecimal) or computed and kept there."""
     folder = cache_dir or default_cache_dir()
     if folder is not None and (found := _read(folder / f"{key}.npy", rows)) is not None:
         return found
