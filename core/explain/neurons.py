@@ -114,6 +114,16 @@ class NeuronExplainer:
         read = self._read(image)
         return float(read.norm_ln[i, n]), float(read.coef_ln[i, n])
 
+    def coefficients(self, image: ImageTrace) -> tuple[np.ndarray, np.ndarray]:
+        """x of every neuron (l, n), and s - s̄ of every neuron and later head (l, n, m), 0 where a head is not later:
+        times the length of their pair's direction it is that pair's x."""
+        read = self._read(image)
+        heads = self.table.bundle.axes["later_head"].size
+        centred_lnm = np.zeros((*read.coef_ln.shape, heads), np.float32)
+        for i, centred_nm in enumerate(read.centred):
+            centred_lnm[i, :, heads - centred_nm.shape[1] :] = to_numpy(centred_nm)
+        return read.coef_ln, centred_lnm
+
     def active(self, image: ImageTrace) -> int:
         """How many of the bundle's neurons are active: ‖φ - b‖ above their own thresholds."""
         return int((self._read(image).norm_ln > self._threshold_ln).sum())

@@ -169,7 +169,14 @@ class NeuronTable:
     def for_text(self, embedding_o: np.ndarray, k: int = 12) -> tuple[n.SimilarNeuron, ...]:
         """The neurons whose direction is most along or against a text's unit embedding less the pool's mean."""
         centred_o = check_text(self.bundle, embedding_o) - self.pool_mean
-        return self._by_direction(centred_o / max(float(np.linalg.norm(centred_o)), 1e-12), k, np.array([], np.int64))
+        return self.along(centred_o / max(float(np.linalg.norm(centred_o)), 1e-12), k)
+
+    def along(self, direction_o: np.ndarray, k: int, without: Neuron | None = None) -> tuple[n.SimilarNeuron, ...]:
+        """The neurons whose direction is most along or against a unit direction (o,); `without` is left out."""
+        excluded = np.array(
+            [] if without is None else [self.at(without)[0] * self.neurons + self.at(without)[1]], np.int64
+        )
+        return self._by_direction(np.asarray(direction_o, np.float32), k, excluded)
 
     def concepts(self, address: str | Neuron) -> tuple[n.Concept, ...]:
         """The clusters of its images of largest norm, the largest cluster first, strays last."""
