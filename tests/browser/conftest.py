@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,20 +80,36 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-@pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, Path], Site]]:
-    """Starts servers and stops them all at the end."""
+@contextmanager
+def servers(logs: pytest.TempPathFactory) -> Iterator[Callable[[str, Path], Site]]:
+    """Starts servers, and stops them all at the end: one takes about a gigabyte of memory."""
     processes = []
 
     def begin(module: str, folder: Path) -> Site:
-        log_file = tmp_path_factory.mktemp("log") / "server.log"
+        log_file = logs.mktemp("log") / "server.log"
         process, address = start(module, folder, log_file)
         processes.append(process)
         return Site(address, folder, log_file)
 
-    yield begin
-    for process in processes:
-        stop(process)
+    try:
+        yield begin
+    finally:
+        for process in processes:
+            stop(process)
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, Path], Site]]:
+    """Servers for all tests."""
+    with servers(tmp_path_factory) as begin:
+        yield begin
+
+
+@pytest.fixture
+def serve_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, Path], Site]]:
+    """Servers for one test."""
+    with servers(tmp_path_factory) as begin:
+        yield begin
 
 
 @pytest.fixture(scope="session")
