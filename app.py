@@ -6,19 +6,39 @@ the first visitor of a page's address, before it has seen st.navigation, and pas
 
 import streamlit as st
 
-from pages import about, characterise, cues, drift, heads, image, neurons, overview, pairs, rosetta, universal
+from pages import (
+    about,
+    agreement,
+    characterise,
+    cues,
+    drift,
+    heads,
+    image,
+    label,
+    neurons,
+    overview,
+    pairs,
+    rosetta,
+    scores,
+    search,
+    universal,
+)
 from pages._ui import access, dictionaries, footer, keys, links, resources, selection, states
 
 PAGES = {
     "overview": st.Page(
         overview.main, title="Overview", icon=":material/grid_view:", url_path="overview", default=True
     ),
+    "search": st.Page(search.main, title="Search", icon=":material/search:", url_path="search"),
     "heads": st.Page(heads.main, title="Heads", icon=":material/center_focus_strong:", url_path="heads"),
     "neurons": st.Page(neurons.main, title="Neurons", icon=":material/hub:", url_path="neurons"),
     "pairs": st.Page(pairs.main, title="Pairs", icon=":material/join_inner:", url_path="pairs"),
     "rosetta": st.Page(rosetta.main, title="Rosetta", icon=":material/translate:", url_path="rosetta"),
     "universal": st.Page(universal.main, title="Universality", icon=":material/public:", url_path="universal"),
     "image": st.Page(image.main, title="Image", icon=":material/image:", url_path="image"),
+    "label": st.Page(label.main, title="Label", icon=":material/edit_note:", url_path="label"),
+    "agreement": st.Page(agreement.main, title="Agreement", icon=":material/handshake:", url_path="agreement"),
+    "scores": st.Page(scores.main, title="Label scores", icon=":material/leaderboard:", url_path="scores"),
     "characterise": st.Page(
         characterise.main, title="Characterise", icon=":material/bar_chart:", url_path="characterise"
     ),

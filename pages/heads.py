@@ -16,6 +16,7 @@ from pages._ui import (
     heads_texts,
     pools,
     resources,
+    scores,
     selection,
     states,
     steps,
@@ -71,7 +72,7 @@ def main() -> None:
         pick = 0
     left, right = steps.halves()
     with left:
-        heads_texts.draw(chosen, answer, baseline, pick)
+        heads_texts.draw(opened, chosen, answer, baseline, pick)
         drawn: dict[str, object] = heads_neurons.draw(opened, answer.summary.address)
     with right, states.calm():  # an image that cannot be shown costs its part of the page only
         drawn |= _images(opened, chosen, answer, baseline, pick)
@@ -84,6 +85,7 @@ def _images(
     """The right half; returns what it drew."""
     view, text = chosen.view, answer.texts[pick]
     st.subheader(plain(f"“{text.text}”"), anchor=False)
+    scores.of_head(opened, answer.summary.address, text.text)
     st.segmented_control(
         "Show", list(TABS), format_func=lambda tab: TABS[tab], label_visibility="collapsed", required=True,
         **chosen.bound("tab"),

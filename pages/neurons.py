@@ -16,6 +16,7 @@ from pages._ui import (
     neurons_texts,
     neurons_view,
     resources,
+    scores,
     states,
     steps,
 )
@@ -37,7 +38,7 @@ def main() -> None:
     if chosen.view.neuron is None:
         st.title("Neurons")
         neurons_steps.draw(chosen, table, rows)
-        neurons_table.draw(chosen, table, rows)
+        neurons_table.draw(opened, chosen, table, rows)
         return
     summary = table.summary(chosen.view.neuron)
     neurons_texts.title(summary, table)
@@ -47,7 +48,8 @@ def main() -> None:
         return
     left, right = steps.halves()
     with left:
-        told = neurons_texts.draw(opened, chosen, table)
+        scored = scores.ends(opened, summary.address)
+        told = neurons_texts.draw(opened, chosen, table) | {"scores": scored}
     drawn: dict[str, Any] = {}
     with right, states.calm():  # an image that cannot be shown costs its part of the page only
         drawn = _tab(opened, chosen)

@@ -17,6 +17,7 @@ from pages._ui import (
     pairs_texts,
     pairs_view,
     resources,
+    scores,
     states,
     steps,
 )
@@ -39,7 +40,7 @@ def main() -> None:
         st.title("Pairs")
         listed = _listed(opened, chosen, table)
         pairs_steps.draw(chosen, table, listed)
-        pairs_table.draw(chosen, table, listed)
+        pairs_table.draw(opened, chosen, table, listed)
         figures.page_data(lambda: {"bundle": opened.name, "view": chosen.view, "pairs": listed}, "pairs")
         return
     summary = table.summary(chosen.view.pair)
@@ -50,7 +51,8 @@ def main() -> None:
         return
     left, right = steps.halves()
     with left:
-        told = pairs_texts.draw(chosen, table, summary)
+        scored = scores.ends(opened, summary.address) if summary.label else {}
+        told = pairs_texts.draw(chosen, table, summary) | {"scores": scored}
     drawn: dict[str, Any] = {}
     with right, states.calm():  # an image that cannot be shown costs its part of the page only
         drawn = _tab(opened, chosen, table, summary)

@@ -31,10 +31,13 @@ from precompute.manifest import build_manifest
 from precompute.reader import read_images
 from precompute.statistics import HeadStatistics
 from tests import bench_browser, bench_load
+from tests.bench_desk import BENCHES as DESK
+from tests.bench_labels import BENCHES as LABELS
 from tests.bench_neurons import BENCHES as NEURONS
 from tests.bench_pairs import BENCHES as PAIRS
 from tests.bench_pool import BENCHES as POOL
 from tests.bench_rosetta import BENCHES as ROSETTA
+from tests.bench_search import BENCHES as SEARCH
 from tests.bench_sparse_text import BENCHES as SPARSE_TEXT
 from tests.bench_tools import plain, ratio, say, seconds
 
@@ -198,6 +201,9 @@ BENCHES: dict[str, Callable[[], object]] = {
     **PAIRS,
     **POOL,
     **ROSETTA,
+    **DESK,
+    **LABELS,
+    **SEARCH,
 }
 
 

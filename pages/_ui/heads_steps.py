@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.ids import Head, Unit
 from core.store import HeadSummary
-from pages._ui import keys, steps
+from pages._ui import desk_links, keys, search_links, steps
 from pages._ui.selection import Chosen
 
 
@@ -35,6 +35,8 @@ def draw(chosen: Chosen[Any], heads: Sequence[Unit], summaries: Sequence[HeadSum
         )
         layers = sorted({head.layer for head in heads if isinstance(head, Head) and head.layer is not None})
         steps.layers(layers, chosen.view.head.layer, lambda layer: go(replace(chosen.view.head, layer=layer)), "head")
+        desk_links.link([str(chosen.view.head)])
+        search_links.similar(str(chosen.view.head))
 
 
 def _field(chosen: Chosen[Any], heads: Sequence[Unit], summaries: Sequence[HeadSummary]) -> None:

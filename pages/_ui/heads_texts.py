@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.store import Baseline, HeadAnswer
 from pages._ui import figures
+from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
 from pages._ui.words import count, plain
 
@@ -29,7 +30,7 @@ def title(answer: HeadAnswer, baseline: Baseline) -> None:
     )
 
 
-def draw(chosen: Chosen[Any], answer: HeadAnswer, baseline: Baseline, pick: int) -> None:
+def draw(opened: Opened, chosen: Chosen[Any], answer: HeadAnswer, baseline: Baseline, pick: int) -> None:
     """The field that picks a text, the curve, and the table."""
     st.subheader("Texts", anchor=False)
     texts = {text.pick: f"{text.pick + 1}. {text.text} ({text.explained:.1%})" for text in answer.texts}
@@ -55,10 +56,19 @@ def draw(chosen: Chosen[Any], answer: HeadAnswer, baseline: Baseline, pick: int)
             format="percent", help="As many texts of the pool at random, together: mean of the draws", width=70
         ),
         "best": st.column_config.NumberColumn(format="percent", help="As many principal components", width=60),
+        "r": st.column_config.NumberColumn(
+            format="%+.2f",
+            width=60,
+            help="Score of the label: correlation, over images, of the text's cosine with the head's coordinate along "
+            "its first principal component, turned toward the text that follows it most closely.",
+        ),
         "mean": st.column_config.NumberColumn(format="%.4f", help="Mean of ⟨c, t⟩ over the images"),
         "std": st.column_config.NumberColumn(format="%.4f", help="Standard deviation of ⟨c, t⟩ over the images"),
     }
-    figures.table(rows(answer, baseline), name, columns=columns)
+    shown = rows(answer, baseline)
+    texts_wo = opened.store.bundle.array("text_embeddings")[[text.row for text in answer.texts]]
+    shown.insert(6, "r", opened.store.label_scores.pearson(answer.summary.address, "+", texts_wo))
+    figures.table(shown, name, columns=columns)
 
 
 def told(baseline: Baseline) -> str:

@@ -21,6 +21,8 @@ KEYS = (
     ("/", "search"),
     ("?", "this help"),
     ("Tab, Enter", "go to an image or button, and press it"),
+    ("on the Label page", "keys of its own: see Keys beside the label"),
+    ("x on the Search page", "tick the result that is marked, for the desk"),
     ("arrows on an image", "the image beside, above or below"),
     ("the browser's back button", "the view before this one"),
 )

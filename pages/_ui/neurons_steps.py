@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.ids import Neuron, Unit
 from core.store.neurons import NeuronTable
-from pages._ui import steps
+from pages._ui import desk_links, search_links, steps
 from pages._ui.selection import Chosen
 
 
@@ -22,7 +22,9 @@ def draw(chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
             return
         go = lambda layer: chosen.go(neuron=Neuron(layer, view.neuron.neuron))
         steps.layers(table.layers, view.neuron.layer, go, "neuron")
+        desk_links.link([str(view.neuron)])
         st.button("All neurons", icon=":material/table_rows:", on_click=chosen.go, kwargs={"neuron": None})
+        search_links.similar(str(view.neuron))
 
 
 def _field(chosen: Chosen[Any], table: NeuronTable) -> None:

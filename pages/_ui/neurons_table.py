@@ -10,8 +10,9 @@ import streamlit as st
 from core.ids import parse
 from core.store.neuron_answers import NeuronColumns
 from core.store.neurons import NeuronTable
-from pages._ui import figures, states
+from pages._ui import figures, scores, states
 from pages._ui.neurons_view import CONCEPTS, PERCENTS, SHARES, SORTS, Span
+from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
 from pages._ui.words import count
 
@@ -51,7 +52,7 @@ def _inside(values: np.ndarray, span: Span | None, steps: Sequence[float]) -> np
     return (values >= span.low) & ((values <= span.high) | (span.high == steps[-1]))
 
 
-def draw(chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
+def draw(opened: Opened, chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
     """Filters and table."""
     columns = table.columns()
     _filters(chosen, table)
@@ -62,7 +63,8 @@ def draw(chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
     if not len(rows):
         states.empty("No neuron passes these filters", "Widen one of them, or clear them all.")
         return
-    shown = frame(columns, rows)
+    score_u = scores.column(opened, "neuron")
+    shown = frame(columns, rows, None if score_u is None else score_u[rows])
     figures.table(
         shown,
         "neurons",
@@ -71,6 +73,7 @@ def draw(chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
             "label": st.column_config.TextColumn(
                 width="large", help="Its first texts; − marks those it writes against."
             ),
+            "label score": st.column_config.NumberColumn(format="%+.2f", help=scores.TOLD),
             "strength": st.column_config.NumberColumn(format="%.5f", help=TOLD["strength"]),
             "above": st.column_config.NumberColumn("above threshold", format="percent", help=TOLD["above"]),
             "explained": st.column_config.NumberColumn(format="percent", help=TOLD["explained"]),
@@ -88,9 +91,9 @@ def where(table: NeuronTable) -> str:
     return f"in layers {', '.join(map(str, table.layers))}"
 
 
-def frame(columns: NeuronColumns, rows: np.ndarray) -> pd.DataFrame:
-    """These neurons as a table."""
-    return pd.DataFrame(
+def frame(columns: NeuronColumns, rows: np.ndarray, score: np.ndarray | None = None) -> pd.DataFrame:
+    """These neurons as a table, with the scores of their labels where they are known."""
+    made = pd.DataFrame(
         {
             "neuron": [columns.address[row] for row in rows],
             "label": [columns.label[row] for row in rows],
@@ -100,6 +103,9 @@ def frame(columns: NeuronColumns, rows: np.ndarray) -> pd.DataFrame:
             "concepts": columns.concepts[rows],
         }
     )
+    if score is not None:
+        made.insert(2, "label score", score)
+    return made
 
 
 def _filters(chosen: Chosen[Any], table: NeuronTable) -> None:

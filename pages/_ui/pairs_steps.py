@@ -8,7 +8,7 @@ import streamlit as st
 from core.ids import Head, Neuron, Pair, Unit
 from core.store.pair_answers import PairSummary
 from core.store.pairs import PairTable
-from pages._ui import overview_entry, selection, steps
+from pages._ui import desk_links, overview_entry, search_links, selection, steps
 from pages._ui.pairs_table import Listed
 from pages._ui.selection import Chosen
 
@@ -31,7 +31,9 @@ def draw(chosen: Chosen[Any], table: PairTable, listed: Listed, summary: PairSum
             _elsewhere("neuron", summary.neuron, ":material/hub:")
             if table.analysed(summary.head):
                 _elsewhere("head", summary.head, ":material/center_focus_strong:")
+            desk_links.link([summary.address])
             st.button("All pairs", icon=":material/table_rows:", on_click=chosen.go, kwargs={"pair": None})
+            search_links.similar(summary.address)
 
 
 def _elsewhere(field: str, address: str, icon: str) -> None:

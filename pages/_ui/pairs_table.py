@@ -11,7 +11,7 @@ import streamlit as st
 from core.ids import parse
 from core.store.pair_answers import PairRow
 from core.store.pairs import PairTable
-from pages._ui import figures, resources, states
+from pages._ui import figures, resources, scores, states
 from pages._ui.pairs_view import MOST_CHARACTERS, SORTS
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
@@ -70,19 +70,26 @@ def matching(opened: Opened, table: PairTable, view: Any) -> Listed:
     return Listed(table.named(table.rows(columns.row_p[at_p[:SHOWN]])), len(at_p), len(keep_p))
 
 
-def draw(chosen: Chosen[Any], table: PairTable, listed: Listed) -> None:
+def draw(opened: Opened, chosen: Chosen[Any], table: PairTable, listed: Listed) -> None:
     """What is listed, in words, and the table."""
     _choices(chosen, table)
     _told(chosen, table, listed)
     if not listed.rows:
         states.empty("No pair passes", "Take away a word, the neuron or the head; or look for a text by its meaning.")
         return
+    score_u = scores.column(opened, "pair")
+    shown = frame(listed.rows)
+    if score_u is not None:
+        shown.insert(2, "label score", score_u[[table.row(row.address) for row in listed.rows]])
     figures.table(
-        frame(listed.rows),
+        shown,
         "pairs",
         columns={
             "pair": st.column_config.TextColumn(width=150),
             "label": st.column_config.TextColumn(width="large", help=TOLD["label"]),
+            "label score": st.column_config.NumberColumn(
+                format="%+.2f", help=f"{scores.TOLD} Only described pairs have one."
+            ),
             "cosine": st.column_config.NumberColumn(format="%+.3f", help=TOLD["cosine"]),
             "score": st.column_config.NumberColumn(format="%.4f", help=TOLD["score"]),
             "share": st.column_config.NumberColumn(format="percent", help=TOLD["share"]),

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.store.dictionary_answers import Concept, ConceptUnit, MemberInfo
-from pages._ui import figures, grid, overlays, rosetta_figures, rosetta_frame, rosetta_links, rosetta_view
+from pages._ui import desk_links, figures, grid, overlays, rosetta_figures, rosetta_frame, rosetta_links, rosetta_view
 from pages._ui.dictionaries import Opened
 from pages._ui.rosetta_cards import label, shared
 from pages._ui.rosetta_view import RosettaView
@@ -28,6 +28,7 @@ def draw(found: Opened, chosen: Chosen[RosettaView], concept: Concept) -> dict[s
     """The page's body; returns what it drew."""
     st.subheader(plain(label(concept)), anchor=False)
     _told(found, concept)
+    desk_links.concept(found, concept)
     maps = found.store.maps(concept)
     with st.container(horizontal=True, gap="medium"):
         st.toggle(

@@ -222,8 +222,10 @@ def test_about_looks(site: Site, visit: Callable, tab: str, size: str, scheme: s
     shoot(page, f"about-{tab}-{size}-{scheme}")
 
 
-def test_below_a_path_links_thumbnails_and_permalinks_work(serve: Callable, bundles: Path, visit: Callable) -> None:
-    below = serve("tests.browser.serve_below", bundles)
+def test_below_a_path_links_thumbnails_and_permalinks_work(
+    serve_once: Callable, bundles: Path, visit: Callable
+) -> None:
+    below = serve_once("tests.browser.serve_below", bundles)
     vit = next(name for name in below.names if "vit" in name)
     root = f"{below.address}/lens/"
     page = visit(f"{root}?bundle={vit}")
@@ -258,8 +260,8 @@ def test_another_bundle_by_the_picker(site: Site, visit: Callable) -> None:
     page.get_by_test_id("stMain").get_by_text(site.names[1].rsplit("-", 1)[1]).first.wait_for()
 
 
-def test_the_first_visitor_of_a_page_gets_the_frame(serve: Callable, bundles: Path, visit: Callable) -> None:
-    fresh = serve("pages._ui.server", bundles)
+def test_the_first_visitor_of_a_page_gets_the_frame(serve_once: Callable, bundles: Path, visit: Callable) -> None:
+    fresh = serve_once("pages._ui.server", bundles)
     page = visit(f"{fresh.address}/about")  # before any other session has run st.navigation
     page.get_by_text("data set").last.wait_for()
     assert page.get_by_test_id("stSidebar").count() == 1

@@ -96,8 +96,8 @@ def test_a_heads_link_stays_in_the_tab_and_keeps_bundle_and_image(site: Site, vi
     assert "tab=heads" in page.url
 
 
-def test_the_picture_is_there_before_the_model(serve: Callable, bundles: Path, visit: Callable) -> None:
-    fresh = serve("tests.browser.serve_slow", bundles)
+def test_the_picture_is_there_before_the_model(serve_once: Callable, bundles: Path, visit: Callable) -> None:
+    fresh = serve_once("tests.browser.serve_slow", bundles)
     page = visit(f"{fresh.address}/image?bundle={fresh.names[-1]}&image=1&tab=budget")
     page.get_by_text("Loading the model").wait_for()
     page.get_by_role("button", name="image 1 of the bundle").locator("img").first.wait_for()

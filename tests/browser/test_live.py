@@ -11,8 +11,8 @@ import pytest
 from tests.browser.conftest import Site, start
 
 
-def test_the_first_model_is_loaded_before_anyone_asks(serve: Callable[[str, Path], Site], bundles: Path) -> None:
-    site = serve("tests.browser.serve_probe", bundles)
+def test_the_first_model_is_loaded_before_anyone_asks(serve_once: Callable[[str, Path], Site], bundles: Path) -> None:
+    site = serve_once("tests.browser.serve_probe", bundles)
     until = time.monotonic() + 60
     while "loading" not in site.log() and time.monotonic() < until:
         time.sleep(0.1)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from core.bundle.read import open_bundle
-from pages._ui import live, resources
+from core.store import Store
+from pages._ui import labels, live, resources
 from tests.e2e.plain_case import SHOWN, Case
 from tests.e2e.rosetta_case import made, words
 from tests.e2e.world import World, call, make_world
@@ -75,3 +76,22 @@ def page_case(
         file.write_bytes(opened.store.thumbnail(SHOWN))
         resources.explainer(opened)  # waits, so that pages are drawn whole at once
         yield Case(world.model(request.param), request.param, [file]), opened
+
+
+@pytest.fixture
+def bundle(vit_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a bundle in a folder of its own, so that the database of labels beside it is new."""
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / "bundles" / vit_bundle.name).symlink_to(vit_bundle)
+    monkeypatch.setenv(resources.BUNDLES_VARIABLE, str(tmp_path / "bundles"))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("UNITSCOPE_CACHE", str(tmp_path / "cache"))
+    yield vit_bundle.name
+    labels._database.clear()
+    labels._ledger.clear()
+
+
+@pytest.fixture
+def store(bundle: str) -> Store:
+    """Its store."""
+    return resources.open_named(bundle).store

@@ -1,0 +1,81 @@
+"""Scores of labels that people gave, on images other than those that they were shown: beside a label, and in files."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import streamlit as st
+
+from core.errors import UnitscopeError
+from core.labels.events import Event
+from core.labels.ledger import Ledger
+from pages._ui import scores, states
+from pages._ui.agreement_subject import TEXTS, Subject, Units
+from pages._ui.resources import Opened
+
+SECONDS = 0.05
+"""About what a label's score takes the first time, most of it bootstrap samples."""
+
+
+def shown(event: Event) -> list[int]:
+    """The images that its annotator saw, which do not count. What a file brought in can be anything."""
+    images = event.evidence.get("images")
+    rows = images.values() if isinstance(images, Mapping) else ()
+    ids = (image for row in rows if isinstance(row, list | tuple) for image in row)
+    return sorted({image for image in ids if isinstance(image, int) and not isinstance(image, bool)})
+
+
+def beside(subject: Subject, given: Sequence[Event]) -> None:
+    """The score of a label, where it can be one, which is of units that are here; `given` are all who gave it."""
+    event = given[0]
+    if event.kind != "label" or not isinstance(subject, Units) or subject.rank(event.address) is None:
+        return
+    with states.calm(), st.spinner("Scoring the label"):
+        seen = {image for each in given for image in shown(each)}
+        scores.beside(subject.opened, event.address, event.end, event.text, seen)
+
+
+def automatic(subject: Subject, address: str, end: str) -> None:
+    """The score of the first text of an automatic label."""
+    if not isinstance(subject, Units):
+        return
+    card = subject.opened.store.units.card(address, TEXTS)
+    if texts := card.minus if end == "-" else card.plus:
+        with states.calm(), st.spinner("Scoring the label"):
+            scores.beside(subject.opened, address, end or "+", texts[0], before=f"“{texts[0]}”:" if texts[1:] else "")
+
+
+def columns(opened: Opened) -> Callable[[Event], Mapping[str, float] | None]:
+    """For files: a label's figures; None for what is no label, or cannot be scored."""
+    bundle = opened.store.facts().bundle
+
+    def score(event: Event) -> Mapping[str, float] | None:
+        if event.kind not in ("label", "adjudicate") or event.bundle != bundle:
+            return None
+        scores.await_model(opened)
+        try:
+            found, _ = scores.of(opened, event.address, event.end, event.text, shown(event))
+        except UnitscopeError:  # a unit that is not here
+            return None
+        if found is None:
+            return None
+        r = found.pearson
+        made = {"pearson": r.value, "pearson_low": r.low, "pearson_high": r.high}
+        made |= {"random_pearson": found.random["pearson"].value, "images": float(found.images)}
+        made |= {"base_rate": found.base_rate}
+        return made | {name: getattr(found, name).value for name in ("auprc", "f1", "auroc")}
+
+    return score
+
+
+def told(opened: Opened, ledger: Ledger) -> Callable[[str, str, str], str | None]:
+    """For the report: a label's score in words, on images that nobody was shown who gave it."""
+
+    def score(address: str, end: str, text: str) -> str | None:
+        scores.await_model(opened)
+        given = (event for event in ledger.standing(address, end).by.values() if event.text == text)
+        try:
+            found, _ = scores.of(opened, address, end, text, {image for event in given for image in shown(event)})
+        except UnitscopeError:
+            return None
+        return scores.badge(found) if found is not None else None
+
+    return score
