@@ -9,7 +9,6 @@ seed. Ends by writing the weights into demo/models (see demo.ship).
 
 import argparse
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from demo import recipe, zoo
-from demo.budget import Budget
+from demo.budget import spend
 from demo.captions import FACTORS, factor_texts, sample_caption
 from demo.recipe import CLIP_NAMES, SECOND, Classifiers, Phase
 from demo.ship import ship, ship_timm
@@ -168,35 +167,17 @@ def train(
     """Train one model to the end of its budget; a progress line and a checkpoint every `report` and 3 x seconds."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trainer = Trainer(name, seed, folder, device)
-    resumed = trainer.resume()
-    budget = Budget(samples, minutes, trainer.progress, trainer.seen)
-    print(
-        f"{name}: {'resumed' if resumed else 'new'}, {trainer.seen} samples, progress {trainer.progress:.3f}",
-        flush=True,
-    )
-    said, seen, saved, losses = time.monotonic(), trainer.seen, time.monotonic(), [0.0]
-    while (progress := budget.progress(trainer.seen)) < 1:
-        trainer.progress = progress
+
+    def enter(progress: float) -> None:
         trainer.enter(progress)
         if progress >= STAGE_ONE[name] and not trainer.fitted:
             trainer.fit_text()
-        losses.append(trainer.step())
-        now = time.monotonic()
-        if now - said > report:
-            speed = (trainer.seen - seen) / (now - said)
-            scores = " ".join(f"{factor} {value:.3f}" for factor, value in trainer.accuracy().items())
-            loss = float(np.mean(losses[-200:]))
-            print(
-                f"{name} {progress:6.1%} {trainer.seen:8d} samples {speed:5.0f}/s loss {loss:.3f} "
-                f"scale {trainer.model.logit_scale.exp():.1f} held-out {scores}",
-                flush=True,
-            )
-            said, seen = time.monotonic(), trainer.seen
-        if now - saved > 3 * report:
-            trainer.save()
-            saved = time.monotonic()
-    trainer.progress = 1.0
-    trainer.save()
+
+    def told() -> str:
+        scores = " ".join(f"{factor} {value:.3f}" for factor, value in trainer.accuracy().items())
+        return f"scale {trainer.model.logit_scale.exp():.1f} held-out {scores}"
+
+    spend(trainer, name, samples, minutes, report, told, mean_of=200, enter=enter)
     return trainer
 
 

@@ -1,6 +1,5 @@
 """Training of the demo zoo's models without texts: checkpoints, resuming, progress told. See `python -m demo.train`."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from demo import zoo
-from demo.budget import Budget
+from demo.budget import spend
 from demo.drawn import PIXELS, object_shares, rows_of, scenes_file, varied
 from demo.recipe import rate
 from demo.stream import SIDES, held_out_scene, shipped_view, targets
@@ -88,25 +87,5 @@ def train_zoo(
 ) -> ZooTrainer:
     """Train one model to the end of its budget; a progress line and a checkpoint every `report` and 3 x seconds."""
     trainer = ZooTrainer(name, seed, folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    resumed = trainer.resume()
-    budget = Budget(samples, minutes, trainer.progress, trainer.seen)
-    print(f"{name}: {'resumed' if resumed else 'new'}, {trainer.seen} samples, progress {trainer.progress:.3f}")
-    said, seen, saved, losses = time.monotonic(), trainer.seen, time.monotonic(), list[float]()
-    while (progress := budget.progress(trainer.seen)) < 1:
-        trainer.progress = progress
-        losses.append(trainer.step())
-        now = time.monotonic()
-        if now - said > report:
-            speed, told = (trainer.seen - seen) / (now - said), trainer.held_out()
-            print(
-                f"{name} {progress:6.1%} {trainer.seen:8d} samples {speed:5.0f}/s loss {np.mean(losses[-100:]):.3f} "
-                f"held-out {told}",
-                flush=True,
-            )
-            said, seen = time.monotonic(), trainer.seen
-        if now - saved > 3 * report:
-            trainer.save()
-            saved = time.monotonic()
-    trainer.progress = 1.0
-    trainer.save()
+    spend(trainer, name, samples, minutes, report, lambda: f"held-out {trainer.held_out()}", mean_of=100)
     return trainer

@@ -2,12 +2,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.bundle.read import open_bundle
 from core.store import Store
-from pages._ui import labels, live, resources
+from pages._ui import figures, labels, live, resources
 from tests.e2e.plain_case import SHOWN, Case
 from tests.e2e.rosetta_case import made, words
 from tests.e2e.world import World, call, make_world
@@ -95,3 +96,11 @@ def bundle(vit_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def store(bundle: str) -> Store:
     """Its store."""
     return resources.open_named(bundle).store
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What gives the page's data, as the download button gets it."""
+    seen: list[Any] = []
+    monkeypatch.setattr(figures, "page_data", lambda data, name: seen.append(data))
+    return seen

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,6 @@ NAN = ("nan", "NaN", "None")
 @pytest.fixture
 def desk(vit_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return make(vit_bundle, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Any]]:
-    """What gives the page's data, as the download button gets it."""
-    seen: list[Any] = []
-    monkeypatch.setattr(figures, "page_data", lambda data, name: seen.append(data))
-    return seen
 
 
 # --- overview ---------------------------------------------------------------------------------------------------------

@@ -55,14 +55,6 @@ def visit(vit_bundle: Path) -> Iterator[Visit]:
         yield Visit(opened)
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What gives the page's data, as the download button gets it."""
-    seen: list[Any] = []
-    monkeypatch.setattr(figures, "page_data", lambda data, name: seen.append(data))
-    return seen
-
-
 def said(app: AppTest) -> str:
     kinds = (app.title, app.subheader, app.markdown, app.caption, app.warning, app.info)
     return "\n".join(str(each.value) for kind in kinds for each in kind).replace("\\", "")

@@ -45,14 +45,6 @@ def visit(request: pytest.FixtureRequest) -> Iterator[PairVisit]:
         yield PairVisit(opened)
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What gives the page's data, as the download button gets it."""
-    seen: list[Any] = []
-    monkeypatch.setattr(figures, "page_data", lambda data, name: seen.append(data))
-    return seen
-
-
 # --- the table --------------------------------------------------------------------------------------------------------
 
 

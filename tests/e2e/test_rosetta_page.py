@@ -51,14 +51,6 @@ def store() -> Dictionary:
     return dictionaries.open_named(NAME).store
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What gives the page's data, as the download button gets it."""
-    seen: list[Any] = []
-    monkeypatch.setattr(figures, "page_data", lambda data, name: seen.append(data))
-    return seen
-
-
 def visit(page: str = "rosetta", *, calm: bool = True, **query: Any) -> AppTest:
     app = AppTest.from_function(_page, default_timeout=60, kwargs={"name": page})
     app.query_params.update(query)

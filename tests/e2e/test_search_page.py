@@ -41,13 +41,6 @@ def visit(vit_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield Visit(opened)
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    seen: list[Any] = []
-    monkeypatch.setattr(figures, "page_data", lambda data, name: seen.append(data))
-    return seen
-
-
 def cards(app: AppTest) -> list[dict[str, Any]]:
     found = [each.proto for each in app.get("bidi_component") if "search-cards-" in each.proto.id]
     return json.loads(found[0].json)["cards"] if found else []

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from demo import recipe, train
+from demo.budget import Budget
 from demo.captions import FACTORS
 from demo.recipe import Classifiers, Phase, caption_loss, factor_loss, rate, resize_pool
-from demo.train import Budget, Trainer
+from demo.train import Trainer
 
 TINY = (Phase(1.0, 64, 0.0, 8, shipped=False),)
 
