@@ -289,6 +289,16 @@ def test_heatmaps_on_a_key(looked_at: Site, visit: Callable) -> None:
     page.locator(".overlay").first.wait_for(state="detached")
 
 
+def test_keys_are_the_desks_after_a_click_on_a_switch(looked_at: Site, visit: Callable) -> None:
+    page = sit(visit, looked_at, "Ada", query="&kind=head")
+    page.get_by_text("Blind", exact=True).click()
+    page.wait_for_url(re.compile("blind=True"))
+    ready(page)
+    page.keyboard.press("/")
+    page.keyboard.type("a dog")  # its space is no press of the switch
+    assert page.locator(".box").input_value() == "a dog" and "blind=True" in page.url
+
+
 def test_to_the_desk_from_a_units_page(looked_at: Site, visit: Callable) -> None:
     page = sit(visit, looked_at, "Ada", query="&kind=head")
     page.goto(f"{looked_at.address}/heads?bundle={named(looked_at, 'vit')}&head=L1.H1")

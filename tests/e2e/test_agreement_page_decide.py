@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pages._ui import agreement_decide, scores
+from pages._ui import agreement_decide, resources, scores
+from pages._ui.agreement_subject import Units
 from tests.e2e.agreement_desk import HOSTILE, WORDS, Desk, decide, heading, make, metrics, some, table
 from tests.e2e.test_neurons_page import address, component, said
 
@@ -166,3 +167,10 @@ def test_labels_are_scored_on_images_that_nobody_was_shown_who_gave_them(desk: D
     assert found["red sea"] != scores.badge(
         desk.store.label_scores.score(unit, "+", desk.store.label_scores.embedding("red sea"), "red sea")
     )
+
+
+def test_a_rank_is_among_the_pairs_that_there_are(desk: Desk) -> None:
+    subject, pairs = Units(resources.open_named(desk.name)), desk.store.pairs
+    assert pairs is not None and len(pairs.columns().row_p) < desk.store.units.count("pair")  # not every head is later
+    first = pairs.address(int(pairs.columns().row_p[0]))
+    assert subject.rank(first) == (1, len(pairs.columns().row_p))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -11,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.labels import files
 from core.labels.database import Labels
 from core.labels.events import Event, new_key
+from pages._ui import agreement_scores, live, resources, scores
 from tests.e2e.agreement_desk import HOSTILE, WORDS, Desk, decide, make, metrics, some
 from tests.e2e.test_neurons_page import said
 
@@ -84,3 +86,15 @@ def test_a_malformed_file_brings_nothing(desk: Desk) -> None:
     assert not [each for each in app.button if each.key == "agreement-import"] and not app.metric
     assert plain_events(desk.database) == before
     assert [each.value for each in app.subheader] == ["Export", "Import"]
+
+
+def test_scores_in_files_do_not_depend_on_how_far_the_model_is(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = resources.open_named(desk.name)
+    name = next(each for each in desk.store.images.values("class", np.arange(9)).to_pylist() if each)
+    said_so = desk.say("Anna", desk.unit(0), f"a drawing of {name}")  # it names images, and no text of the pool is it
+    waited: list[str] = []
+    monkeypatch.setattr(scores, "await_model", lambda opened: waited.append(opened.name))
+    monkeypatch.setattr(resources, "explainer_status", lambda opened: live.Status("loading"))
+    assert agreement_scores.columns(opened)(said_so) is None and waited == [desk.name]
+    found, why = scores.of(opened, said_so.address, "+", said_so.text)
+    assert found is None and "live model" in why, "never by the images it names instead"
