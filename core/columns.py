@@ -4,7 +4,8 @@ Text and truth values group as they are, whole numbers too where they are few; o
 each; dates by year, or by month where there is one year.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -13,9 +14,12 @@ import pyarrow.compute as pc
 
 from core.errors import InputError
 from core.methods.drift import Grouping, Kind, Truth
+from core.text.mentions import word_forms
 
 MOST_GROUPS = 1_000
 BINS = 12
+_MOST_VALUES = 2_000  # a column of more describes or names images one by one
+_KEPT = 256
 _MOST_NUMBERS = 60  # whole numbers of so few values are years or counts and stay as they are
 
 
@@ -67,20 +71,48 @@ def truth(column: str, values: pa.Array, value: str) -> Truth:
     )
 
 
-def guess(concept: str, values: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
-    """The column and value that a concept's own words name, of some columns' values in order of preference: one that is
-    the concept, or else the longest that the concept names. None without one."""
-    wanted = concept.casefold().strip()
-    for named in (lambda value: value.casefold() == wanted, lambda value: named_in(concept, value)):
-        for column, known in values.items():
-            if hits := [value for value in known if named(value)]:
-                return column, max(hits, key=len)
-    return None
+class NamedImages:
+    """Which images a text names, of a table's `columns` with their types: those whose value, or whose class, it says.
 
+    `read` gives a column's values; `readable` the classes by the names that prompts use. Thread-safe.
+    """
 
-def named_in(concept: str, value: str) -> bool:
-    """Whether a concept names a value, whole words: "a sepia photo" names "sepia"."""
-    return bool(value.strip()) and f" {_words(value.casefold())} " in f" {_words(concept.casefold())} "
+    def __init__(
+        self,
+        columns: Mapping[str, pa.DataType],
+        read: Callable[[str], pa.Array],
+        readable: Mapping[str, str] | None = None,
+    ) -> None:
+        self._columns, self._read, self._readable = columns, read, readable or {}
+        self.find = lru_cache(_KEPT)(self._find)
+
+    def _find(self, text: str) -> Truth | None:
+        """The images that a text names, by the first column, those of few values first, one of whose values it is, or
+        else names: "two dogs on a beach" names the place beach. The longest value that it names; None without one."""
+        words = _spelled(text).split()
+        for exactly in (True, False):
+            for column, known in self._forms.items():
+                spans = [words] if exactly else [words[i:j] for i in range(len(words)) for j in range(i + 1, i + 9)]
+                hits = [" ".join(span) for span in spans if " ".join(span) in known]
+                if hits:
+                    try:
+                        return truth(column, self._read(column), known[max(hits, key=len)])
+                    except InputError:  # the class has no image among these
+                        continue
+        return None
+
+    @cached_property
+    def _forms(self) -> dict[str, dict[str, str]]:
+        """Of every column the values, by how they may be spelled: as they are, and in the plural."""
+        made = {}
+        for name, kind in self._columns.items():
+            if says(kind):
+                values = {v for v in as_text(self._read(name)) if v is not None and v.strip()}
+                called = {value: value for value in values} | (dict(self._readable) if name == "class" else {})
+                if 2 <= len(values) <= _MOST_VALUES:
+                    pairs = ((form, value) for spoken, value in called.items() for form in word_forms(_spelled(spoken)))
+                    made[name] = {_spelled(form): value for form, value in pairs}
+        return dict(sorted(made.items(), key=lambda one: len(one[1])))
 
 
 def as_text(values: pa.Array) -> Sequence[str | None]:
@@ -112,6 +144,10 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _spelled(text: str) -> str:
+    return _words(text.casefold())
 
 
 def _words(text: str) -> str:

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from core.bundle.read import Bundle, open_bundle
-from core.columns import as_text, groups, guess, says, truth
+from core.columns import NamedImages, groups, truth
 from core.errors import BundleMissing, InputError
 from core.ids import traced
 from core.images import DecodePolicy
@@ -33,7 +33,6 @@ from precompute.recorded import model_of
 from precompute.told import save_csv, tell_unusable
 
 _MOST_BYTES = 2**20
-_VALUES = 2_000  # a column of more values names images
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,9 @@ def drift(arguments: argparse.Namespace) -> dict[str, Followed]:
         known = ", ".join(name for name in manifest.table.column_names if name not in ("image_id", "path", "bytes"))
         raise InputError(f"The images have no column {arguments.by[:60]!r}; their manifest has {known}.")
     grouping = groups(arguments.by, manifest.table[arguments.by].combine_chunks())
-    truths = [truth_of(concept, manifest) for concept in concepts]
+    columns = {field.name: field.type for field in manifest.table.schema if field.name != "path"}
+    named = NamedImages(columns, lambda name: manifest.table[name].combine_chunks())
+    truths = [truth_of(concept, manifest, named) for concept in concepts]
     model = model_of(
         bundle, "Restore the weights it was made with, or make the bundle again.", name=arguments.model,
         pretrained=arguments.pretrained, device=arguments.device,
@@ -112,7 +113,7 @@ def read_concepts(path: Path) -> tuple[Concept, ...]:
     return tuple({concept.text: concept for concept in made}.values())
 
 
-def truth_of(concept: Concept, manifest: Manifest) -> Truth | None:
+def truth_of(concept: Concept, manifest: Manifest, named: NamedImages) -> Truth | None:
     """What a concept is compared with: what its line says, or the column one of whose values it names. InputError for a
     column that is not there, or a value it never has."""
     table = manifest.table
@@ -123,14 +124,7 @@ def truth_of(concept: Concept, manifest: Manifest) -> Truth | None:
                 f"not have; it has {', '.join(table.column_names)}."
             )
         return truth(concept.column, table[concept.column].combine_chunks(), concept.value)
-    values = {}
-    for name in table.column_names:
-        if name != "path" and says(table[name].type):
-            known = sorted({text for text in as_text(table[name].combine_chunks()) if text is not None})
-            if len(known) <= _VALUES:
-                values[name] = known
-    named = guess(concept.text, dict(sorted(values.items(), key=lambda item: len(item[1]))))
-    return None if named is None else truth(named[0], table[named[0]].combine_chunks(), named[1])
+    return named.find(concept.text)
 
 
 def choose(bundle: Bundle, text_o: np.ndarray, pairs: int, lenses: Sequence[NeuronHead]) -> Chosen:

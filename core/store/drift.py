@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.bundle.read import Bundle
-from core.columns import as_text, groups, guess, says, truth
+from core.columns import NamedImages, as_text, groups, says, truth
 from core.errors import InputError
 from core.ids import Neuron, Pair, parse
 from core.methods import drift as method
@@ -78,8 +78,7 @@ class DriftTable:
 
     def guess_truth(self, concept: str) -> Truth | None:
         """The truth that a concept's own words name: a column whose value it is, or else names; None without one."""
-        named = guess(concept, {column: self.values(column) for column in self.truth_columns})
-        return None if named is None else self.truth(*named)
+        return self._named.find(concept)
 
     def proposed(self, column: str, most: int = 4) -> tuple[str, ...]:
         """Concepts to begin with: values of other columns, texts of the pool too (so that no model is needed), whose
@@ -119,7 +118,7 @@ class DriftTable:
         constant_o = self.bundle.array("pair_constant")[m].sum(0)
         norm_i = self.bundle.array("representation_norm")[self._ids]
         share_i = method.written_share((x_ji + mean_j[:, None]).T, direction_jo, constant_o, norm_i)
-        named = tuple(self._named(int(p), float(cosine_p[p])) for p in chosen)
+        named = tuple(self._pair(int(p), float(cosine_p[p])) for p in chosen)
         return DriftScores(named, self._ids, share_i, self.population)
 
     def follow(self, scores: DriftScores, grouping: Grouping, known: Truth | None = None) -> FollowedText:
@@ -162,7 +161,7 @@ class DriftTable:
                     found[value] = max(uneven, found.get(value, 0.0))
         return tuple(sorted(found, key=lambda value: -found[value]))
 
-    def _named(self, described: int, cosine: float) -> DriftPair:
+    def _pair(self, described: int, cosine: float) -> DriftPair:
         i, n, m = (int(axis[described]) for axis in self._at)
         layers, heads = (self.bundle.axes[axis].labels or [] for axis in ("neuron_layer", "later_head"))
         neuron, head = Neuron(layers[i], n), parse(heads[m])
@@ -171,6 +170,10 @@ class DriftTable:
         )
         terms = [(self._pool[w].as_py(), c) for w, c in zip(index_t, coef_t, strict=True) if w >= 0]
         return DriftPair(str(Pair(neuron, head)), str(neuron), str(head), signed_label(terms), cosine)  # type: ignore[arg-type] # a later head's label is a head
+
+    @cached_property
+    def _named(self) -> NamedImages:
+        return self.images.named(self._ids)
 
     @cached_property
     def _ids(self) -> np.ndarray:

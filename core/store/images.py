@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from core.bundle import schema
 from core.bundle.read import Bundle
 from core.bundle.thumbs import ThumbPack
+from core.columns import NamedImages
 from core.errors import AddressError, BundleDamaged, BundleMissing, InputError
 from core.store.answers import ImageInfo, ImagePage
 
@@ -93,6 +94,14 @@ class ImageTable:
             inside = ids[np.searchsorted(ids, start) : np.searchsorted(ids, start + len(chunk))] - start
             parts.append(chunk.take(pa.array(inside)))
         return pa.concat_arrays([part for chunk in parts for part in chunk.chunks])
+
+    def named(self, ids: np.ndarray) -> NamedImages:
+        """Which of the images with these ascending ids a text names."""
+        readable: dict[str, str] = {}
+        if self.bundle.has("classes"):
+            table = self.bundle.table("classes")
+            readable = dict(zip(table["name"].to_pylist(), table["class"].to_pylist(), strict=True))
+        return NamedImages(self.columns, lambda name: self.values(name, ids), readable)
 
     def search(self, filters: Mapping[str, Any], limit: int, offset: int) -> ImagePage:
         """See Store.search_images."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from core.columns import NamedImages
 from core.errors import InputError
 from core.methods import label_scores as method
 from core.methods.label_scores import DRAWS, LIMIT, Estimate
-from core.store.named import NamedImages
 from core.store.scan import gather
 from core.store.texts import check_text
 
@@ -297,7 +297,7 @@ class LabelScores:
         random_wn = np.asarray(texts_wo[rows], np.float32) @ unit_no.astype(np.float32).T
         whole = len(id_n) == of
         told = f"all {of:,} images" if whole else f"{len(id_n):,} images spread evenly over the bundle's {of:,}"
-        return _Sample(id_n, at_n, unit_no, random_wn, NamedImages(self._store.images, id_n), told)
+        return _Sample(id_n, at_n, unit_no, random_wn, self._store.images.named(id_n), told)
 
     def _numbers(self, kind: "Kind", rows: np.ndarray) -> np.ndarray:
         """(u, n) float32 numbers of units in the images of the sample."""

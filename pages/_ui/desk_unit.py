@@ -18,7 +18,7 @@ from core.errors import LabelsUnavailable, UnitscopeError
 from core.labels.events import Event
 from core.labels.ledger import About, Standing
 from core.store.answers import Hit
-from pages._ui import desk_queue, dictionaries, labels, links, resources, scores, thumbs
+from pages._ui import desk_queue, dictionaries, labels, links, resources, scores, scores_jobs, thumbs
 from pages._ui.resources import Opened, Stamp
 
 FIRST, SECOND, PER_INTERVAL = 12, 12, 6
@@ -226,7 +226,7 @@ def _score(opened: Opened, about: About) -> str:
         return ""
     row, kind = store.units.row(address), store.units.kind(address)
     if not store.label_scores.is_quick(kind):  # takes a second or more for all of a kind: later units have it
-        _ahead.submit(store.label_scores.quick, kind)
+        scores_jobs.table(opened, kind)
         return ""
     both = store.label_scores.quick(kind)
     value, by_chance = (float(np.asarray(each)[row]) for each in both)

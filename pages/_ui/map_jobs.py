@@ -1,78 +1,53 @@
-"""Maps of units, made in the background once for all sessions, one at a time; kept in the cache folder besides."""
+"""Maps of units, made in the background once for all sessions; kept in the cache folder besides."""
 
-import logging
-import threading
-import time
-from collections import OrderedDict
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from core.store import unit_map
 from core.store.unit_map import Population, Settings
-from pages._ui.resources import MAX_OPEN, Opened, Stamp
+from pages._ui.jobs import Job, Jobs
+from pages._ui.resources import MAX_OPEN, Opened
+from pages._ui.words import count
 
 SETTINGS = Settings()
 SECONDS_A_POINT = 0.014
 """A cautious guess for the progress bar: a busy machine of two cores took 144 s for 10,000 points."""
-_log = logging.getLogger("unitscope.maps")
 
 
-@dataclass
-class Job:
-    """One map: its `units`, what is being done, and the promise of their places (n, 2)."""
+@dataclass(frozen=True)
+class Map:
+    """The `units` of a map and their places (n, 2)."""
 
     units: Population
-    began: float = field(default_factory=time.monotonic)
-    step: str = "waiting for another map"
-    places: "Future[np.ndarray]" = field(default_factory=Future)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
-    @property
-    def share(self) -> float:
-        """About how much is done, by the time it has taken: t-SNE does not say."""
-        return min(0.95, self.seconds / (5 + SECONDS_A_POINT * self.units.size))
+    places: np.ndarray
 
 
-_jobs: OrderedDict[tuple[Path, Stamp], Job] = OrderedDict()
-_lock, _one = threading.Lock(), threading.Lock()
+_jobs: Jobs[Map] = Jobs("the map", MAX_OPEN)
 
 
-def ask(opened: Opened) -> Job:
-    """The map of a bundle, or its promise; begins to make it if nobody has. Never waits. One that failed is tried
-    again when it is asked for after that was seen (`forget`)."""
-    key = opened.folder, opened.stamp
-    with _lock:
-        job = _jobs.get(key)
-        if job is None:
-            job = _jobs[key] = Job(unit_map.population(opened.store, SETTINGS.points))
-            # a daemon: stopping the server does not wait for a map
-            threading.Thread(target=_make, args=(opened, job), daemon=True).start()
-            while len(_jobs) > MAX_OPEN:
-                _jobs.popitem(last=False)
-        _jobs.move_to_end(key)
-        return job
+def ask(opened: Opened) -> Job[Map]:
+    """The map of a bundle, or its promise; begins to make it if nobody has. One that failed is tried again when it is
+    asked for after that was seen (`forget`)."""
+    return _jobs.ask((opened.folder, opened.stamp), lambda job: _make(opened, job))
 
 
 def forget(opened: Opened) -> None:
     """Let the next question begin anew."""
-    with _lock:
-        _jobs.pop((opened.folder, opened.stamp), None)
+    _jobs.forget((opened.folder, opened.stamp))
 
 
-def _make(opened: Opened, job: Job) -> None:
-    def step(now: str) -> None:
-        job.step = now
+def share(opened: Opened, job: Job[Map]) -> float:
+    """About how much is done, by the time it has taken: t-SNE does not say."""
+    points = unit_map.population(opened.store, SETTINGS.points).size
+    return min(0.95, job.seconds / (5 + SECONDS_A_POINT * points))
 
-    with _one:
-        job.began = time.monotonic()
-        try:
-            job.places.set_result(unit_map.places(opened.store, job.units, SETTINGS, step))
-        except BaseException as error:  # noqa: BLE001 # it is told to whoever waits, whatever it is
-            _log.error("the map of %s cannot be made", opened.name, exc_info=error)
-            job.places.set_exception(error.with_traceback(None))
+
+def _make(opened: Opened, job: Job[Map]) -> Map:
+    units = unit_map.population(opened.store, SETTINGS.points)
+    return Map(
+        units,
+        unit_map.places(
+            opened.store, units, SETTINGS, lambda what: job.tell(0, f"{what} of {count(units.size, 'unit')}")
+        ),
+    )

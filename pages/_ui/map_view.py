@@ -10,7 +10,7 @@ import streamlit as st
 from core.store.unit_map import Population
 from pages._ui import figures, linked_table, links, map_figure, map_jobs, scores, search_scores, states
 from pages._ui.map_figure import Points
-from pages._ui.map_jobs import Job
+from pages._ui.map_jobs import Map
 from pages._ui.resources import Opened
 from pages._ui.search_view import COLOURS, SearchView
 from pages._ui.selection import Chosen
@@ -23,53 +23,53 @@ HEIGHT = 640
 def draw(opened: Opened, chosen: Chosen[SearchView]) -> None:
     """The map, or how far it is."""
     job = map_jobs.ask(opened)
-    if not job.places.done():
+    if job.running:
         _making(opened)
-        return
-    if job.places.exception() is not None:
+    elif made := job.result:
+        _map(opened, chosen, made)
+    else:
         map_jobs.forget(opened)
-        states.problem("The map could not be made; the server's log says why. Come back to this tab to try again.")
-        return
-    if not job.units.size:
-        states.empty("There is nothing to map", "No unit of this bundle writes anything that varies.")
-        return
-    _map(opened, chosen, job)
+        failed = job.problem("The map could not be made; the server's log says why.")
+        states.problem(f"{failed} Come back to this tab to try again.")
 
 
 @st.fragment(run_every=1)
 def _making(opened: Opened) -> None:
     job = map_jobs.ask(opened)
-    if job.places.done():
+    if not job.running:
         st.rerun()
-    st.progress(job.share, f"Making the map of {count(job.units.size, 'unit')}: {job.step}, {job.seconds:.0f} s")
+    st.progress(map_jobs.share(opened, job), f"Making the map: {job.what}, {job.seconds:.0f} s")
     st.caption(
         "Once for this bundle: it is kept on the server, for everybody. It takes a minute or two for 10,000 units; the "
         "other pages work meanwhile."
     )
 
 
-def _map(opened: Opened, chosen: Chosen[SearchView], job: Job) -> None:
-    shown = map_figure.points(opened.store, job.units)
+def _map(opened: Opened, chosen: Chosen[SearchView], made: Map) -> None:
+    if not made.units.size:
+        states.empty("There is nothing to map", "No unit of this bundle writes anything that varies.")
+        return
+    shown = map_figure.points(opened.store, made.units)
     by = chosen.view.colour
-    score = search_scores.of_units(opened, job.units) if by == "score" else None
+    score = search_scores.of_units(opened, made.units) if by == "score" else None
     st.segmented_control(
         "Colour by", list(COLOURS), format_func=COLOURS.__getitem__, required=True, **chosen.bound("colour"),
         help="First text: the most frequent words of the first texts of the units' + ends, by the automatic labels.",
     )  # fmt: skip
-    figure = map_figure.figure(shown, job.places.result(), "layer" if by == "score" and score is None else by, score)
+    figure = map_figure.figure(shown, made.places, "layer" if by == "score" and score is None else by, score)
     selected = _show(figure)
-    st.caption(_told(job.units))
+    st.caption(_told(made.units))
     if by == "score" and score is None:
-        _scoring(opened, job)
+        _scoring(opened, made)
     elif score is not None:
         st.caption(f"{scores.TOLD} Grey: units without a score.")
     _selected(shown, selected)
-    figures.page_data(lambda: {"bundle": opened.name, "view": chosen.view, "units": _data(shown, job)}, "map")
+    figures.page_data(lambda: {"bundle": opened.name, "view": chosen.view, "units": _data(shown, made)}, "map")
 
 
 @st.fragment(run_every=2)
-def _scoring(opened: Opened, job: Job) -> None:
-    if search_scores.of_units(opened, job.units) is not None:
+def _scoring(opened: Opened, made: Map) -> None:
+    if search_scores.of_units(opened, made.units) is not None:
         st.rerun()
     st.caption(":material/hourglass_top: The labels are being scored; until they are, colours are layers.")
 
@@ -136,8 +136,8 @@ def _layer(layer: int | None) -> str:
     return "" if layer is None else str(layer)
 
 
-def _data(shown: Points, job: Job) -> list[dict[str, Any]]:
+def _data(shown: Points, made: Map) -> list[dict[str, Any]]:
     return [
         {"unit": address, "x": float(x), "y": float(y)}
-        for address, (x, y) in zip(shown.address, job.places.result(), strict=True)
+        for address, (x, y) in zip(shown.address, made.places, strict=True)
     ]

@@ -1,6 +1,5 @@
 """Scores beside labels: how well what a label says predicts its unit, in a few plain words, everywhere alike."""
 
-import threading
 from collections.abc import Collection
 from concurrent.futures import wait
 
@@ -10,7 +9,7 @@ import streamlit as st
 from core.labels.events import SENSES
 from core.store.label_scores import Score
 from core.store.units import Kind
-from pages._ui import resources
+from pages._ui import resources, scores_jobs, states
 from pages._ui.resources import Opened
 from pages._ui.words import plain
 
@@ -102,21 +101,22 @@ def of_head(opened: Opened, address: str, text: str) -> Score | None:
 def column(opened: Opened, kind: Kind) -> np.ndarray | None:
     """The correlation of every unit's automatic label, by row, for a table; None while they are being computed, which
     the page then says."""
-    scores = opened.store.label_scores
-    if not scores.is_quick(kind):
-        worker = threading.Thread(target=scores.quick, args=(kind,), daemon=True)
-        worker.start()
+    job = scores_jobs.table(opened, kind)
+    if job.running:
         with st.spinner("Scoring the labels"):
-            worker.join(WAIT_S)
-    if scores.is_quick(kind):
-        return scores.quick(kind)[0]
-    _awaited(opened, kind)
+            wait([job.made], timeout=WAIT_S)
+    if job.running:
+        _awaited(opened, kind)
+    elif problem := job.problem("The labels could not be scored; the server's log says why."):
+        states.problem(problem)
+    else:
+        return opened.store.label_scores.quick(kind)[0]
     return None
 
 
 @st.fragment(run_every=2)
 def _awaited(opened: Opened, kind: Kind) -> None:
-    if opened.store.label_scores.is_quick(kind):
+    if not scores_jobs.table(opened, kind).running:
         st.rerun()
     st.caption(":material/hourglass_top: The labels are being scored; the column appears when they are.")
 

@@ -44,8 +44,8 @@ def by_hand(opened: Opened) -> tuple[Hand, ...]:
 
 def draw(opened: Opened, kind: str, figure: str) -> Board | None:
     """The section; returns the leaderboard if there is one."""
-    hand, board = by_hand(opened), scores_jobs.known(opened)
-    if scores_jobs.running(opened):
+    hand, board, job = by_hand(opened), scores_jobs.board(opened), scores_jobs.find(opened)
+    if job is not None and job.running:
         _progress(opened)
     elif board is None:
         states.empty(
@@ -57,7 +57,7 @@ def draw(opened: Opened, kind: str, figure: str) -> Board | None:
     elif digest(hand) != board.hand:
         st.caption("Labels by hand have changed since this was computed.")
         _button(opened, hand, "Compare again", "secondary")
-    if problem := scores_jobs.failed(opened):
+    if job is not None and (problem := job.problem("The methods could not be compared; the server's log says why.")):
         states.problem(problem)
     if board is not None:
         _shown(board, kind, figure)
@@ -71,8 +71,8 @@ def _button(opened: Opened, hand: Sequence[Hand], label: str, kind: Any) -> None
 
 @st.fragment(run_every=1)
 def _progress(opened: Opened) -> None:
-    job = scores_jobs.running(opened)
-    if job is None:
+    job = scores_jobs.find(opened)
+    if job is None or not job.running:
         st.rerun()
     else:
         st.progress(job.share, text=f"Comparing the methods: {job.what}")

@@ -1,6 +1,5 @@
 """What the Search page takes from the scores of labels, and what it gives to the labelling desk."""
 
-import threading
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -8,13 +7,10 @@ import streamlit as st
 
 from core.store.unit_map import Population
 from core.store.units import KINDS, Kind
-from pages._ui import desk_links, scores
+from pages._ui import desk_links, scores, scores_jobs
 from pages._ui.resources import Opened
 from pages._ui.search_view import CONCEPT
 from pages._ui.words import count
-
-_beginning = threading.Lock()
-_begun: set[tuple[str, object, str]] = set()
 
 
 def told(opened: Opened, address: str, kind: str) -> str:
@@ -51,14 +47,9 @@ def of_units(opened: Opened, units: Population) -> np.ndarray | None:
 
 def ready(opened: Opened, kind: Kind) -> bool:
     """Whether the scores of a kind are there; begins to compute them, once."""
-    table = opened.store.label_scores
-    if table.is_quick(kind):
+    if opened.store.label_scores.is_quick(kind):
         return True
-    key = (opened.name, opened.stamp, kind)
-    with _beginning:
-        if key not in _begun:
-            _begun.add(key)
-            threading.Thread(target=table.quick, args=(kind,), daemon=True).start()
+    scores_jobs.table(opened, kind)
     return False
 
 

@@ -14,9 +14,10 @@ from streamlit.testing.v1 import AppTest
 
 from core.labels.database import URL_VARIABLE, Labels
 from core.labels.events import Event, new_key
-from core.leaderboard import UNITS, kept, leaderboard
+from core.leaderboard import UNITS, Board, kept, leaderboard
 from core.methods import label_leaderboard as method
 from pages._ui import figures, live, resources, scores, scores_jobs, scores_units
+from pages._ui.jobs import Job, Jobs
 from tests.e2e.world import LARGEST, World, call, facts, refused
 
 
@@ -35,7 +36,8 @@ def opened(vit_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(resources.BUNDLES_VARIABLE, str(vit_bundle.parent))
     monkeypatch.setenv("UNITSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv(URL_VARIABLE, f"sqlite:///{tmp_path / 'labels.sqlite'}")
-    monkeypatch.setattr(scores_jobs, "_jobs", {})
+    monkeypatch.setattr(scores_jobs, "_boards", Jobs("the leaderboard", 4))
+    monkeypatch.setattr(scores_jobs, "_tables", Jobs("the scores", 4))
     monkeypatch.setattr(resources, "MODELS", live.LiveModels(resources._load, resources._weight, resources._memory))
     yield resources.open_named(vit_bundle.name)
 
@@ -56,6 +58,13 @@ def said(app: AppTest) -> str:
     return "\n".join(str(each.value) for kind in kinds for each in kind).replace("\\", "")
 
 
+def begun(opened: resources.Opened) -> Board:
+    """The leaderboard that a visitor has just asked for."""
+    job = scores_jobs.find(opened)
+    assert job is not None
+    return job.made.result(120)
+
+
 def label(opened: resources.Opened, address: str, text: str, end: str = "+") -> None:
     labels = Labels(os.environ[URL_VARIABLE])
     bundle = opened.store.facts().bundle
@@ -67,17 +76,16 @@ def test_the_leaderboard_is_made_when_asked_for_and_kept(opened: resources.Opene
     app = visit(opened, kind="neuron")
     assert "have not been compared" in said(app) and not app.get("plotly_chart")
     app.button(key="scores-begin").click().run()
-    job = scores_jobs._jobs[scores_jobs._key(opened)]
-    assert job.done.wait(60) and not job.problem
+    made = begun(opened)
     app = visit(opened, kind="neuron")
     board = kept(opened.store.facts().bundle, UNITS)
-    assert (board is not None and scores_jobs.known(opened) == board) or job.board is not None
-    rows = [row for row in job.board.rows if row.kind == "neuron"]
+    assert board is not None and scores_jobs.board(opened) == made
+    rows = [row for row in made.rows if row.kind == "neuron"]
     drawn = json.loads(app.get("plotly_chart")[0].proto.spec)["data"][0]
     assert dict(zip(drawn["y"], drawn["x"], strict=True)) == {row.method: row.pearson.value for row in rows}
     low = {row.method: row.pearson.value - row.pearson.low for row in rows}
     assert dict(zip(drawn["y"], drawn["error_x"]["arrayminus"], strict=True)) == pytest.approx(low)
-    assert f"Scored on {job.board.images['neuron']} images" in said(app)
+    assert f"Scored on {made.images['neuron']} images" in said(app)
     best = max((row for row in rows if row.method in ("nearest text", "OMP unit", "OMP paper scaling",
                 "nearest class name", "class of largest mean")), key=lambda row: row.pearson.value)  # fmt: skip
     assert f"**{best.method}** does best (r {best.pearson})" in said(app)
@@ -92,17 +100,17 @@ def test_the_leaderboard_is_made_when_asked_for_and_kept(opened: resources.Opene
 
 def test_labels_by_hand_join_it_and_ask_for_it_anew(opened: resources.Opened) -> None:
     text = opened.store.bundle.table("pool")["text"][2].as_py()
-    scores_jobs.begin(opened, ()).done.wait(60)
+    scores_jobs.begin(opened, ()).made.result(60)
     label(opened, "L1.N20", text)
     label(opened, "L1.N21", "nothing of the pool | " + text)
     app = visit(opened, kind="neuron")
     assert "Labels by hand have changed" in said(app) and "**by hand**" not in said(app)
     app.button(key="scores-begin").click().run()
-    job = scores_jobs._jobs[scores_jobs._key(opened)]
-    assert job.done.wait(120) and not job.problem and job.board is not None and job.board.unread == 0
+    made = begun(opened)
+    assert made.unread == 0
     app = visit(opened, kind="neuron")
     assert "have changed" not in said(app) and "**by hand**" in said(app)
-    (row,) = [row for row in job.board.rows if row.method == method.HAND]
+    (row,) = [row for row in made.rows if row.method == method.HAND]
     assert (row.kind, row.units) == ("neuron", 2)
 
 
@@ -125,7 +133,7 @@ def test_every_unit_has_its_score(opened: resources.Opened, kind: Any, monkeypat
 
 def test_pairs_whose_sign_came_from_nearly_every_image_have_no_score(opened: resources.Opened) -> None:
     """Of 58 images 50 are left out, and 8 are too few; tests/unit has pairs with scores."""
-    scores_jobs.begin(opened, ()).done.wait(60)
+    scores_jobs.begin(opened, ()).made.result(60)
     words = said(visit(opened, kind="pair"))
     assert "None has a score" in words and "No pairs could be compared" in words
 
@@ -216,9 +224,24 @@ def test_tables_have_a_column_of_scores(opened: resources.Opened) -> None:
 
 def test_a_table_does_not_wait_for_its_scores(opened: resources.Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scores, "WAIT_S", 0.0)
-    monkeypatch.setattr(type(opened.store.label_scores), "is_quick", lambda self, kind: False)
-    app = visit(opened, "neurons")
-    assert "label score" not in app.dataframe[0].value and "being scored" in said(app)
+    with monkeypatch.context() as patch:
+        patch.setattr(scores_jobs, "table", lambda opened, kind: Job())
+        app = visit(opened, "neurons")
+        assert "label score" not in app.dataframe[0].value and "being scored" in said(app)
+    scores_jobs.table(opened, "neuron").made.result(60)
+    assert "label score" in visit(opened, "neurons").dataframe[0].value
+
+
+def test_scores_that_cannot_be_computed_say_so(opened: resources.Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(type(opened.store.label_scores), "quick", fails)
+    app = AppTest.from_function(_page, default_timeout=60, kwargs={"name": "neurons"})
+    app.query_params["bundle"] = opened.name
+    app.run()
+    assert "could not be scored" in app.warning[0].value and "label score" not in app.dataframe[0].value
+    assert not app.exception
 
 
 def test_a_badge_reads_as_it_should(opened: resources.Opened) -> None:
@@ -275,7 +298,7 @@ def test_the_command_refuses_with_a_sentence(world: World, tmp_path: Path) -> No
 def test_the_pages_data_has_the_numbers(opened: resources.Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr(figures, "page_data", lambda data, name: seen.append(data))
-    scores_jobs.begin(opened, ()).done.wait(60)
+    scores_jobs.begin(opened, ()).made.result(60)
     visit(opened, kind="head")
     told = json.loads(figures.to_json(seen[-1]()))
     assert told["leaderboard"]["rows"][0]["pearson"]["low"] <= told["leaderboard"]["rows"][0]["pearson"]["high"]

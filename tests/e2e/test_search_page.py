@@ -16,6 +16,7 @@ from core.errors import LabelsUnavailable
 from core.images import decode
 from core.labels.events import Event, new_key
 from pages._ui import figures, labels, live, map_jobs, resources, search_ask, search_results, search_scores
+from pages._ui.jobs import Job
 from tests import dictionary_maker
 from tests.e2e.test_image_page import take
 from tests.e2e.test_neurons_page import Visit, address, said
@@ -264,7 +265,7 @@ def test_scores_of_labels_stand_on_the_cards_once_they_are_there(visit: Visit, m
     table = visit.opened.store.label_scores
     with monkeypatch.context() as patch:
         patch.setattr(type(table), "is_quick", lambda self, kind: False)
-        patch.setattr(search_scores, "_begun", {(visit.opened.name, visit.opened.stamp, k) for k in ("head", "neuron")})
+        patch.setattr(search_scores.scores_jobs, "table", lambda opened, kind: Job())
         assert all(not card["score"] for card in cards(open_search(visit, q=TEXT, kind=["head", "neuron"])))
     for kind in ("head", "neuron", "pair"):
         table.quick(kind)
@@ -337,7 +338,7 @@ def test_the_map_is_made_in_the_background_and_says_who_is_on_it(
 ) -> None:
     monkeypatch.setattr(map_jobs, "SETTINGS", map_jobs.Settings(points=150))
     map_jobs.forget(visit.opened)
-    map_jobs.ask(visit.opened).places.result(120)
+    map_jobs.ask(visit.opened).made.result(120)
     app = open_search(visit, tab="map")
     every = visit.opened.store.units.count
     assert "150 neurons" not in said(app) and "of 288, the strongest" in said(app).replace(",", ",")
@@ -364,15 +365,15 @@ def test_a_map_that_cannot_be_made_says_so_and_is_tried_again(visit: Visit, monk
     map_jobs.forget(visit.opened)
     with monkeypatch.context() as patch:
         patch.setattr(map_jobs.unit_map, "places", fails)
-        assert isinstance(map_jobs.ask(visit.opened).places.exception(30), MemoryError)
+        assert isinstance(map_jobs.ask(visit.opened).made.exception(30), MemoryError)
         assert "could not be made" in said(open_search(visit, tab="map"))
     monkeypatch.setattr(map_jobs, "SETTINGS", map_jobs.Settings(points=20))
-    assert map_jobs.ask(visit.opened).places.result(60).shape == (20, 2)
+    assert map_jobs.ask(visit.opened).made.result(60).places.shape == (20, 2)
     map_jobs.forget(visit.opened)
 
 
 def test_while_it_is_made_the_page_says_how_far_it_is(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = map_jobs.Job(map_jobs.unit_map.population(visit.opened.store, 50), step="t-SNE")
+    job: Job[map_jobs.Map] = Job("t-SNE of 50 units")
     monkeypatch.setattr(map_jobs, "ask", lambda opened: job)
     app = open_search(visit, tab="map")
     assert "50 units" in app.get("progress")[0].proto.text and "t-SNE" in app.get("progress")[0].proto.text

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from core.columns import as_text, groups, guess, named_in, says, truth
+from core.columns import as_text, groups, says, truth
 from core.errors import InputError
 
 
@@ -81,15 +81,6 @@ def test_truth_is_equality_or_else_the_words() -> None:
     np.testing.assert_array_equal(truth("mixed", pa.array([True, False]), "true").true_i, [1, 0])
     with pytest.raises(InputError, match="says nothing of a concept"):
         truth("boxes", pa.array([[1], [2]]), "1")
-
-
-def test_a_concept_names_the_value_in_its_words() -> None:
-    values = {"style": ["sepia", "black and white"], "place": ["night sky", "city at night"], "caption": ["a night"]}
-    assert guess("sepia", values) == ("style", "sepia")
-    assert guess("A Black-and-white photo", values) == ("style", "black and white")
-    assert guess("a photo of a city at night", values) == ("place", "city at night")
-    assert guess("fortnight", values) is None
-    assert named_in("a sepia photo", "Sepia") and not named_in("a photo", " ")
 
 
 def test_only_text_and_truth_values_say_something_by_themselves() -> None:

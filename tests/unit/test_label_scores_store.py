@@ -11,7 +11,6 @@ from core.errors import AddressError, InputError
 from core.methods import label_scores as method
 from core.store import Store
 from core.store.label_scores import RANDOM_TEXTS
-from core.store.named import NamedImages
 from tests import bundle_maker
 from tests.reference.plain_label_scores import plain_figures
 
@@ -149,20 +148,23 @@ def test_many_texts_at_once_score_as_each(store: Store) -> None:
 def test_which_images_a_text_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = bundle_maker.tables()
     place = ["sea", "rocky beach", "beach", None] * 10
-    made["images"] = made["images"].append_column("place", pa.array(place))
+    style = ["sepia", "black and white"] * 20
+    for name, values in (("place", place), ("style", style)):
+        made["images"] = made["images"].append_column(name, pa.array(values))
     monkeypatch.setattr(bundle_maker, "tables", lambda: made)
     opened = Store(open_bundle(bundle_maker.make(tmp_path / "tiny-0123abcd")))
     ids = np.arange(0, 40, 3)
-    names = NamedImages(opened.images, ids)
+    names = opened.images.named(ids)
     for text, column, value in (
         ("A photo of BEACHES.", "place", "beach"),
         ("on a rocky beach", "place", "rocky beach"),  # the longest
+        ("A Black-and-white photo", "style", "black and white"),
         ("two dogs", "class", "class1"),  # by the class's readable name
         ("class0", "class", "class0"),
     ):
         found = names.find(text)
         assert found is not None and (found.column, found.value) == (column, value), text
-        there = place if column == "place" else made["images"]["class"].to_pylist()
+        there = made["images"][column].to_pylist()
         expected = [np.nan if there[i] is None else float(there[i] == value) for i in ids]
         np.testing.assert_array_equal(found.true_i, expected)
     for text in ("seashore", "nothing", "", "..."):
