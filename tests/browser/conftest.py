@@ -168,6 +168,19 @@ def settled(page: "Page") -> None:  # noqa: F821 # as above
     page.wait_for_selector('[data-testid="stMain"] h1, [data-testid="stMain"] [data-testid="stAlert"]')
 
 
+def pictured(page: "Page", pictures: str) -> None:  # noqa: F821 # as above
+    """Wait until the pictures that a selector finds are there and every one of them has loaded."""
+    page.locator(pictures).first.wait_for()
+    page.wait_for_function(
+        """(pictures) => {
+          const within = (root) => [...root.querySelectorAll(pictures)].concat(
+            ...[...root.querySelectorAll("*")].filter((e) => e.shadowRoot).map((e) => within(e.shadowRoot)));
+          return within(document).every((picture) => picture.complete && picture.naturalWidth > 0);
+        }""",
+        arg=pictures,
+    )
+
+
 def shoot(page: "Page", name: str) -> Path:  # noqa: F821 # as above
     """A screenshot in artifacts/, for eyes."""
     ARTIFACTS.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ import pytest
 
 from core.labels.database import Labels, default_url
 from core.labels.events import Event
-from tests.browser.conftest import REPOSITORY, SIZES, Site, servers, settled, shoot
+from tests.browser.conftest import REPOSITORY, SIZES, Site, pictured, servers, settled, shoot
 from tests.browser.test_heads import WAIT, named
 
 
@@ -63,10 +63,7 @@ def sit(visit: Callable, site: Site, name: str, kind: str = "vit", query: str = 
 
 def ready(page) -> None:
     settled(page)
-    page.wait_for_function(
-        "[...document.querySelectorAll('*')].some((e) => { const seen = e.shadowRoot?.querySelectorAll('.first img');"
-        " return seen?.length && [...seen].every((image) => image.complete && image.naturalWidth); })"
-    )
+    pictured(page, ".first img")
 
 
 def about(page) -> str:

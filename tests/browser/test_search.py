@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, quote, urlparse
 
 import pytest
 
-from tests.browser.conftest import SIZES, Site, settled, shoot
+from tests.browser.conftest import SIZES, Site, pictured, settled, shoot
 from tests.browser.test_heads import WAIT, heading, named
 
 FOCUSED = """() => {
@@ -26,18 +26,6 @@ def cards(page) -> list[str]:
     return page.locator(".card").evaluate_all("all => all.map((card) => card.dataset.address)")
 
 
-def loaded(page) -> None:
-    """Every picture on the cards is there."""
-    page.wait_for_function(
-        """() => {
-          const every = (root) => [...root.querySelectorAll(".strip img")].concat(
-            ...[...root.querySelectorAll("*")].filter((e) => e.shadowRoot).map((e) => every(e.shadowRoot)));
-          const images = every(document);
-          return images.length > 5 && images.every((image) => image.complete && image.naturalWidth > 0);
-        }"""
-    )
-
-
 def test_a_text_is_found_walked_ticked_and_sent_to_the_desk_by_keyboard(site: Site, visit: Callable) -> None:
     page = visit(f"{site.address}/search?bundle={named(site, 'vit')}")
     page.get_by_text("Nothing is asked yet").wait_for()
@@ -46,7 +34,7 @@ def test_a_text_is_found_walked_ticked_and_sent_to_the_desk_by_keyboard(site: Si
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"q=red"))
     found = cards(page)
-    loaded(page)
+    pictured(page, ".strip img")
     assert len(found) == 24 and {address.count("H") for address in found} == {0, 1}
     shoot(page, "search-results")
     page.locator("h1").click()  # out of the box
@@ -165,6 +153,6 @@ def test_a_lasso_lists_its_units_and_one_over_nothing_says_so(site: Site, visit:
 def test_search_looks(site: Site, visit: Callable, size: str, scheme: str) -> None:
     page = visit(f"{site.address}/search?bundle={named(site, 'vit')}&q={quote('red wall')}", size, scheme)
     cards(page)
-    loaded(page)
+    pictured(page, ".strip img")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     shoot(page, f"search-{size}-{scheme}")
