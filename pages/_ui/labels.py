@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.errors import LabelRejected
+from core.errors import LabelRejected, LabelsUnavailable
 from core.labels.database import Labels, default_url
 from core.labels.events import MAX_NAME
 from core.labels.ledger import Ledger
@@ -116,10 +116,18 @@ def leave() -> None:
 
 
 def _typed() -> None:
+    """Take the name typed; one that is known here but for its capitals is taken as it is known."""
     try:
-        st.session_state[NAME] = named(st.session_state["annotator-name"])
+        name = named(st.session_state["annotator-name"])
     except LabelRejected as error:
         st.session_state["annotator-problem"] = str(error)
+        return
+    try:
+        known = database().annotators()
+    except LabelsUnavailable:  # the page says so
+        known = {}
+    alike = (other for other in known if other.casefold() == name.casefold())
+    st.session_state[NAME] = name if name in known else next(alike, name)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Opening the labels")

@@ -27,6 +27,15 @@ def test_without_a_name_there_is_no_desk_and_a_hostile_name_is_text(bundle: str)
     assert "<b>" in said(desk.app) and not any("<b>" in each.value for each in desk.app.markdown)
 
 
+def test_a_name_but_for_its_capitals_is_the_same_name(bundle: str) -> None:
+    Desk(bundle, me="Ada").says("a dog")
+    desk = Desk(bundle, me=None)
+    for typed, taken in (("aDA", "Ada"), ("Adam", "Adam")):
+        next(each for each in desk.app.text_input if each.key == "annotator-name").set_value(typed).run()
+        assert desk.app.session_state["annotator"] == taken
+        next(each for each in desk.app.button if each.key == "annotator-change").click().run()
+
+
 @pytest.mark.parametrize(
     "who",
     [None, 7, {"name": 3, "desk": []}, {"name": "\0\n", "desk": "x" * 32}, {"name": "a" * 81, "desk": "a" * 31}],
