@@ -38,7 +38,7 @@ def main() -> None:
     agreement_filters.source(asked)
     st.segmented_control(
         "Show", list(TABS), format_func=TABS.__getitem__, label_visibility="collapsed", required=True,
-        **asked.chosen.bound("tab"),
+        wrap=True, **asked.chosen.bound("tab"),
     )  # fmt: skip
     if asked.view.tab == "files":
         agreement_files.draw(asked)

@@ -88,7 +88,7 @@ def _images(
     scores.of_head(opened, answer.summary.address, text.text)
     st.segmented_control(
         "Show", list(TABS), format_func=lambda tab: TABS[tab], label_visibility="collapsed", required=True,
-        **chosen.bound("tab"),
+        wrap=True, **chosen.bound("tab"),
     )  # fmt: skip
     if view.tab == "relabel":
         return heads_relabel.draw(opened, chosen, answer, baseline)

@@ -48,43 +48,38 @@ def main() -> None:
         if explainer is not None:
             image_prompts.unseen(explainer, prompts)
             image_prompts.unread(explainer, prompts)
-    with right:
+    with right, states.calm():
         st.segmented_control(
-            "Section",
-            list(TABS),
-            format_func=lambda tab: TABS[tab],
-            label_visibility="collapsed",
-            required=True,
-            **chosen.bound("tab"),
-        )
-        with states.calm():
-            if source is None:
-                states.empty(
-                    "No image yet",
-                    "Choose one of the bundle or upload one, and what the model makes of it stands here.",
-                )
-                return
-            if explainer is not None:
-                shown = image_source.read(source, explainer)
-                told.caption(image_source.caption(source, shown.trace))
-                if explainer.notice:
-                    states.problem(explainer.notice)
-            if view.tab == "similar" and source.image is not None:  # for which the bundle needs no model
-                answer: Any = image_sections.similar(source, source.image, chosen)
-            elif view.tab == "similar" and shown is not None:
-                answer = image_sections.similar(source, shown.trace.unit_o, chosen)
-            elif view.tab == "rosetta":  # which has models of its own
-                answer = image_rosetta.rosetta(source, chosen)
-            elif view.tab == "neurons" and (shown is not None or opened.store.neurons is None):
-                answer = image_neurons.neurons(opened, shown, chosen, prompts)
-            elif view.tab == "segment" and shown is not None:
-                answer = image_segment.segment(shown, chosen, prompts)
-            elif view.tab == "semantic" and shown is not None:
-                answer = image_semantic.semantic(shown, chosen, prompts)
-            elif shown is not None:
-                answer = getattr(image_sections, view.tab)(shown, chosen, prompts)
-            else:
-                image_sections.wait(opened, model)
-                return
-            about = {"view": asdict(view), "prompts": prompts, "bundle": opened.name}
-            figures.page_data(lambda: about | {"answer": answer}, "image")
+            "Section", list(TABS), format_func=TABS.__getitem__, label_visibility="collapsed", required=True,
+            wrap=True, **chosen.bound("tab"),
+        )  # fmt: skip
+        if source is None:
+            states.empty(
+                "No image yet",
+                "Choose one of the bundle or upload one, and what the model makes of it stands here.",
+            )
+            return
+        if explainer is not None:
+            shown = image_source.read(source, explainer)
+            told.caption(image_source.caption(source, shown.trace))
+            if explainer.notice:
+                states.problem(explainer.notice)
+        if view.tab == "similar" and source.image is not None:  # for which the bundle needs no model
+            answer: Any = image_sections.similar(source, source.image, chosen)
+        elif view.tab == "similar" and shown is not None:
+            answer = image_sections.similar(source, shown.trace.unit_o, chosen)
+        elif view.tab == "rosetta":  # which has models of its own
+            answer = image_rosetta.rosetta(source, chosen)
+        elif view.tab == "neurons" and (shown is not None or opened.store.neurons is None):
+            answer = image_neurons.neurons(opened, shown, chosen, prompts)
+        elif view.tab == "segment" and shown is not None:
+            answer = image_segment.segment(shown, chosen, prompts)
+        elif view.tab == "semantic" and shown is not None:
+            answer = image_semantic.semantic(shown, chosen, prompts)
+        elif shown is not None:
+            answer = getattr(image_sections, view.tab)(shown, chosen, prompts)
+        else:
+            image_sections.wait(opened, model)
+            return
+        about = {"view": asdict(view), "prompts": prompts, "bundle": opened.name}
+        figures.page_data(lambda: about | {"answer": answer}, "image")

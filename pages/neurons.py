@@ -62,7 +62,7 @@ def _tab(opened: Opened, chosen: Chosen[NeuronsView]) -> dict[str, Any]:
     tab = chosen.view.tab
     st.segmented_control(
         "Show", list(TABS), format_func=lambda tab: TABS[tab], label_visibility="collapsed", required=True,
-        **chosen.bound("tab"),
+        wrap=True, **chosen.bound("tab"),
     )  # fmt: skip
     if tab == "relabel":
         return neurons_relabel.draw(opened, chosen)

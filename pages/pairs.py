@@ -72,7 +72,7 @@ def _tab(opened: Opened, chosen: Chosen[PairsView], table: PairTable, summary: P
     tab = chosen.view.tab
     st.segmented_control(
         "Show", list(TABS), format_func=lambda tab: TABS[tab], label_visibility="collapsed", required=True,
-        **chosen.bound("tab"),
+        wrap=True, **chosen.bound("tab"),
     )  # fmt: skip
     if tab == "image":
         return pairs_image.draw(opened, chosen, table, summary)

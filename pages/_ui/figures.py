@@ -35,6 +35,7 @@ DIVERGING = "RdBu"
 """For signed numbers, centred on zero: + is blue, − is red."""
 SEQUENTIAL = "Blues"
 _ON_LIGHT = "#4a5359"
+_HIDDEN_CAMERA = '<style>[class*="st-key-figure-"] .modebar-container { display: none }</style>'
 
 
 def show(figure: go.Figure, name: str, *, height: int = 360, on_select: Callable[[], None] | None = None) -> Any:
@@ -49,9 +50,10 @@ def show(figure: go.Figure, name: str, *, height: int = 360, on_select: Callable
         axes |= {"tickfont": {"color": _ON_LIGHT}, "title": {"font": {"color": _ON_LIGHT}}}
     figure.update_xaxes(**axes)
     figure.update_yaxes(**axes)
-    # the two buttons below press the chart's own camera, so that must be in the page
+    # the two buttons below press the chart's own camera, so it must be in the page, unseen: it would hide some
     config: dict[str, Any] = {"displaylogo": False, "displayModeBar": True, "modeBarButtons": [["toImage"]]}
     with st.container(key=f"figure-{name}"):
+        st.html(_HIDDEN_CAMERA)
         event = st.plotly_chart(
             figure, key=name, config=config, on_select=on_select or "ignore", selection_mode="points"
         )

@@ -9,12 +9,12 @@ import streamlit as st
 
 from core.ids import Head, Unit
 from core.store import HeadSummary
-from pages._ui import desk_links, keys, search_links, steps
+from pages._ui import keys, steps
 from pages._ui.selection import Chosen
 
 
 def draw(chosen: Chosen[Any], heads: Sequence[Unit], summaries: Sequence[HeadSummary]) -> None:
-    """All of it in one row, which on a narrow screen breaks between the groups. Another head keeps the tab and the
+    """All of it. On a narrow screen a row breaks between the groups. Another head keeps the tab and the
     heatmaps, while the text picked, which was the old head's, falls back to its first."""
 
     def go(head: Unit) -> None:
@@ -35,8 +35,8 @@ def draw(chosen: Chosen[Any], heads: Sequence[Unit], summaries: Sequence[HeadSum
         )
         layers = sorted({head.layer for head in heads if isinstance(head, Head) and head.layer is not None})
         steps.layers(layers, chosen.view.head.layer, lambda layer: go(replace(chosen.view.head, layer=layer)), "head")
-        desk_links.link([str(chosen.view.head)])
-        search_links.similar(str(chosen.view.head))
+    with steps.onward(str(chosen.view.head)):
+        pass
 
 
 def _field(chosen: Chosen[Any], heads: Sequence[Unit], summaries: Sequence[HeadSummary]) -> None:

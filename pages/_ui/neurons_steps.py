@@ -7,12 +7,12 @@ import streamlit as st
 
 from core.ids import Neuron, Unit
 from core.store.neurons import NeuronTable
-from pages._ui import desk_links, search_links, steps
+from pages._ui import steps
 from pages._ui.selection import Chosen
 
 
 def draw(chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
-    """All of it in one row. Steps go through `rows`, the neurons that pass the table's filters, in its order; another
+    """All of it. Steps go through `rows`, the neurons that pass the table's filters, in its order; another
     neuron keeps the tab and the heatmaps."""
     view, columns = chosen.view, table.columns()
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
@@ -22,9 +22,8 @@ def draw(chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
             return
         go = lambda layer: chosen.go(neuron=Neuron(layer, view.neuron.neuron))
         steps.layers(table.layers, view.neuron.layer, go, "neuron")
-        desk_links.link([str(view.neuron)])
+    with steps.onward(str(view.neuron)):
         st.button("All neurons", icon=":material/table_rows:", on_click=chosen.go, kwargs={"neuron": None})
-        search_links.similar(str(view.neuron))
 
 
 def _field(chosen: Chosen[Any], table: NeuronTable) -> None:

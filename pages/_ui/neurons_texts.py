@@ -7,7 +7,6 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.store import Store
-from core.store.heads import short_label
 from core.store.neuron_answers import Carrier, NeuronSummary
 from core.store.neurons import NeuronTable
 from pages._ui import figures, linked_table, links, selection, sparse_texts
@@ -22,12 +21,9 @@ SIMILAR = 12
 
 
 def title(summary: NeuronSummary, table: NeuronTable) -> None:
-    """The neuron's address, its label short and in full, and its numbers with their population."""
+    """The neuron's address, its label, and its numbers with their population."""
     st.title(summary.address)
-    brief = short_label(summary.label.split("; "))
-    st.markdown(f"**{plain(brief)}**" if summary.label else "*no texts*")
-    if brief != summary.label:
-        st.caption(plain(summary.label, 1_000))
+    st.markdown(f"**{plain(summary.label, 1_000)}**" if summary.label else "*no texts*")
     st.caption(
         plain(
             f"strength {summary.std:.5f} (deviation of x) · above its layer's threshold in {summary.share_above:.1%} "

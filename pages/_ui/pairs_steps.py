@@ -8,13 +8,13 @@ import streamlit as st
 from core.ids import Head, Neuron, Pair, Unit
 from core.store.pair_answers import PairSummary
 from core.store.pairs import PairTable
-from pages._ui import desk_links, overview_entry, search_links, selection, steps
+from pages._ui import overview_entry, selection, steps
 from pages._ui.pairs_table import Listed
 from pages._ui.selection import Chosen
 
 
 def draw(chosen: Chosen[Any], table: PairTable, listed: Listed, summary: PairSummary | None = None) -> None:
-    """All of it in one row. Another pair keeps the tab and the heatmaps."""
+    """All of it. Another pair keeps the tab and the heatmaps."""
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         steps.find(
             chosen,
@@ -25,15 +25,13 @@ def draw(chosen: Chosen[Any], table: PairTable, listed: Listed, summary: PairSum
             "pair's goes to that pair. The key / comes here.",
         )
         steps.walk(chosen, listed.names, "pair")
-        if summary is None:
-            return
-        with st.container(horizontal=True, gap="small", vertical_alignment="center", width="content"):
-            _elsewhere("neuron", summary.neuron, ":material/hub:")
-            if table.analysed(summary.head):
-                _elsewhere("head", summary.head, ":material/center_focus_strong:")
-            desk_links.link([summary.address])
-            st.button("All pairs", icon=":material/table_rows:", on_click=chosen.go, kwargs={"pair": None})
-            search_links.similar(summary.address)
+    if summary is None:
+        return
+    with steps.onward(summary.address):
+        st.button("All pairs", icon=":material/table_rows:", on_click=chosen.go, kwargs={"pair": None})
+        _elsewhere("neuron", summary.neuron, ":material/hub:")
+        if table.analysed(summary.head):
+            _elsewhere("head", summary.head, ":material/center_focus_strong:")
 
 
 def _elsewhere(field: str, address: str, icon: str) -> None:

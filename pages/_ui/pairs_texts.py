@@ -8,7 +8,6 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.store.heads import short_label
 from core.store.pair_answers import PairColumns, PairRow, PairSummary
 from core.store.pairs import PairTable
 from pages._ui import figures, linked_table, links, selection, sparse_texts
@@ -24,12 +23,9 @@ BEST = 1_000
 
 
 def title(summary: PairSummary, label: str) -> None:
-    """The pair's address, its label short and in full, and its numbers with their population."""
+    """The pair's address, its label, and its numbers with their population."""
     st.title(summary.address)
-    brief = short_label(label.split("; "))
-    st.markdown(f"**{plain(brief)}**" if label else "*no texts*")
-    if brief != label:
-        st.caption(plain(label, 1_000))
+    st.markdown(f"**{plain(label, 1_000)}**" if label else "*no texts*")
     st.caption(
         plain(
             f"{summary.share:.1%} of its neuron's effect · score {summary.score:.4f} (mean of its {summary.largest} "

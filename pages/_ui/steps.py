@@ -1,14 +1,15 @@
 """What pages about one unit share: their two columns, and the buttons that go to the same unit of another layer."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
 
 from core.errors import AddressError
 from core.ids import Unit, parse
-from pages._ui import keys
+from pages._ui import desk_links, keys, search_links
 from pages._ui.selection import Chosen
 from pages._ui.words import plain
 
@@ -70,6 +71,15 @@ def walk(chosen: Chosen[Any], names: Sequence[str], field: str) -> None:
         field=field,
         noun=field,
     )
+
+
+@contextmanager
+def onward(address: str) -> Iterator[None]:
+    """A line of ways on from a unit: those that the block draws, to the desk, and to units alike."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        yield
+        desk_links.link([address])
+        search_links.similar(address)
 
 
 def find(
