@@ -48,7 +48,7 @@ def rosetta(arguments: argparse.Namespace) -> Path:
     if len(specs) < 2:
         raise InputError("A dictionary is of what several models share: give at least two with --models.")
     pool_name = arguments.pool or ("demo" if all(spec in DEMO_ZOO for spec in specs) else "general")
-    load_pool(pool_name)  # before models are loaded: a typing error is told at once
+    pool = load_pool(pool_name)  # before models are loaded: a typing error is told at once
     settings = RosettaSettings(
         number=arguments.number, k=arguments.k, seed=arguments.seed, pool=pool_name, batch=arguments.batch
     )
@@ -61,7 +61,7 @@ def rosetta(arguments: argparse.Namespace) -> Path:
         print("This dictionary is finished already; the same models, images and settings always give the same one.")
     else:
         tell_unusable(images.unusable)
-        _estimate(plan, Units(tuple(members)), arguments.memory * _GB)
+        _estimate(plan, Units(tuple(members)), len(pool), arguments.memory * _GB)
         make(plan, members, arguments.memory * _GB, means)
         print(f"made in {time.perf_counter() - started:.0f} s", file=sys.stderr)
     shutil.rmtree(plan.work, ignore_errors=True)  # only now: until rosetta.json stands, a killed run goes on from it
@@ -117,7 +117,7 @@ def _tell_random(members: Sequence[Member]) -> None:
         print(f"Random weights: {', '.join(random)} never learned anything; every display says so.", file=sys.stderr)
 
 
-def _estimate(plan: RosettaPlan, units: Units, room: float) -> None:
+def _estimate(plan: RosettaPlan, units: Units, texts: int, room: float) -> None:
     """Says what the run needs. StorageError before it starts, rather than in the middle of it."""
     sizes = {key: layer.units for key, layer in units.layers.items()}
     tiles = all_tiles(units)
@@ -125,7 +125,7 @@ def _estimate(plan: RosettaPlan, units: Units, room: float) -> None:
     used = [sum(tile_bytes(sizes[a], sizes[b], has_null((a, b))) for a, b in each) for each in todo]
     tables = units.count * len(units.members) * (12 * plan.settings.k + 4)
     images = plan.images.rows.num_rows
-    disk = tables + images * _THUMBNAIL_BYTES + units.count * (_MAP_BYTES // 10 + 2 * images)
+    disk = 2 * texts * images + tables + images * _THUMBNAIL_BYTES + units.count * (_MAP_BYTES // 10 + 2 * images)
     # while sums are written, those written before still lie there
     peak = disk + max(2 * max(used), images * sum(kept_bytes(member) for member in units.members))
     free = free_space(plan.folder)

@@ -55,6 +55,7 @@ class ClipMember:
         self.member, self.clip, self.pool = member, member.clip, pool
         self.described, self.first, self.work = described, first, work
         self._rows: dict[str, int] = dict.fromkeys(self.lenses, 0)
+        self._seen: list[np.ndarray] = []
 
     @property
     def key(self) -> Key:
@@ -102,7 +103,10 @@ class ClipMember:
             return text_maps(self.first_order, trace, self.atoms_wo.float())
 
     def keep(self, trace: Trace) -> None:
-        """Write the scalars of the described neurons of a batch behind those of the batches before. StorageError."""
+        """Keep the representations of a batch, and write the scalars of its described neurons behind those of the
+        batches before. StorageError."""
+        unit_bo = torch.nn.functional.normalize(trace.representation_bo, dim=1)
+        self._seen.append(unit_bo.float().cpu().numpy())
         for name, lens in self.lenses.items():
             with torch.inference_mode():
                 s_bnm = lens.scalars(trace)[:, self.described[name].tolist()].cpu().numpy()
@@ -113,6 +117,10 @@ class ClipMember:
             except OSError as error:
                 raise storage_error(error, path) from error
             self._rows[name] += len(s_bnm)
+
+    def cosines(self) -> np.ndarray:
+        """(w, i) cosine of every text of the pool with every image kept, in their order."""
+        return np.asarray(embed_pool(self.clip, self.pool), np.float32) @ np.concatenate(self._seen).T
 
     def by_direction(self) -> list[UnitText]:
         """Texts of the units that have a direction, from what was kept; removes it."""

@@ -15,6 +15,7 @@ from core.bundle.thumbs import ThumbWriter
 from core.errors import ModelError
 from core.methods.rosetta import Correlator, Key, Tile, tile_of
 from core.models.zoo import Member
+from core.stats.followed import activation, read_as
 from core.text.pools import TextPool
 from precompute.config import Resources
 from precompute.progress import Seen, bar
@@ -68,6 +69,21 @@ class Described:
         sizes = {key: len(numbers) for key, numbers in self.by_layer.items()}
         sizes |= {clip.key: len(clip.pool) for clip in self.clips}
         return passes(tiles, sizes, room) or [[]]
+
+    def activations(self, mean_d: np.ndarray, std_d: np.ndarray) -> np.ndarray:
+        """(concept, image) float64: the mean over members (of each its best unit) of the peak in deviations from its
+        mean."""
+        z_di = (self.peak.astype(np.float64) - mean_d[:, None]) / np.where(std_d > 0, std_d, np.inf)[:, None]
+        best = [np.searchsorted(self.rows, each.best(self.units.owner_u)).tolist() for each in self.found]
+        return activation(z_di, best)
+
+    def read_as(self) -> np.ndarray:
+        """(text, image) float16: how much images are like the texts of the pool, as the CLIP members with a described
+        unit read both; without one no text."""
+        readers = [clip for clip in self.clips if clip.member in self.members]
+        if not readers:
+            return np.zeros((0, self.peak.shape[1]), np.float16)
+        return read_as(clip.cosines() for clip in readers).astype(np.float16)
 
     def take(self, summed: Correlator) -> None:
         """Correlations and texts that a pass has summed."""
@@ -149,8 +165,8 @@ def described_maps(
     tiles: Sequence[Tile] = (),
     keep: bool = False,
 ) -> dict[Key, Tensor]:
-    """Maps of the described units, and the texts' heatmaps where they are compared; with `keep`, CLIP members' scalars
-    are kept too."""
+    """Maps of the described units, and the texts' heatmaps where they are compared; with `keep`, what CLIP
+    members are asked later is kept too."""
     maps: dict[Key, Tensor] = {}
     for member in members:
         wanted = [layer for name, layer in keys if name == member.name]
@@ -159,7 +175,7 @@ def described_maps(
             maps[member.name, layer] = all_bcyx[:, numbers]
     for clip in made.clips:
         compared = any(clip.key in tile for tile in tiles)
-        if clip.member in members and (compared or (keep and clip.lenses)):
+        if clip.member in members and (compared or keep):
             trace = clip.trace(batch.inputs[clip.member.name], compared)
             if compared:
                 maps[clip.key] = clip.heatmaps(trace)

@@ -14,16 +14,11 @@ MAX_SIDE = 28
 RANKS = 8
 
 
-def choose_images(made: Described, mean_d: np.ndarray, std_d: np.ndarray) -> np.ndarray:
-    """(concept, RANKS) int32: images of largest mean z of the peaks of each member's best unit; ties by image."""
-    images = made.peak.shape[1]
-    shown = np.full((len(made.found), RANKS), -1, np.int32)
-    for c, each in enumerate(made.found):
-        at = np.searchsorted(made.rows, each.best(made.units.owner_u))
-        spread = np.where(std_d[at] > 0, std_d[at], np.inf)[:, None]
-        z_i = ((made.peak[at].astype(np.float64) - mean_d[at, None]) / spread).mean(0)
-        order = np.argsort(-z_i, kind="stable")[:RANKS]
-        shown[c, : min(RANKS, images)] = order
+def choose_images(number_ci: np.ndarray) -> np.ndarray:
+    """(concept, RANKS) int32: images of a concept's largest activations; ties by image, -1 where there are fewer."""
+    shown = np.full((len(number_ci), RANKS), -1, np.int32)
+    order_ci = np.argsort(-number_ci, axis=1, kind="stable")[:, :RANKS]
+    shown[:, : order_ci.shape[1]] = order_ci
     return shown
 
 

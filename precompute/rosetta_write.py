@@ -1,6 +1,6 @@
 """What was found of a dictionary, into its folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,13 +8,12 @@ import pyarrow as pa
 
 from core.bundle.dictionary import DictionaryWriter
 from core.methods.rosetta import BLOCK, LEVEL_QUANTILE, SELF_R
-from core.methods.rosetta_labels import MAP
+from core.stats.followed import labels
 from core.text.pools import TextPool
 from precompute.config import Resources
 from precompute.finish import command_line, versions
 from precompute.rosetta_clip import UnitText
 from precompute.rosetta_describe import Described
-from precompute.rosetta_found import Found
 from precompute.rosetta_match import Matches
 from precompute.rosetta_plan import RosettaPlan
 from precompute.rosetta_show import RANKS, choose_images, fill_maps, map_size
@@ -33,12 +32,14 @@ def write_dictionary(
     writer.array("null_best", matches.best_um)
     writer.array("levels", matches.levels_mm)
     mean_d, std_d = made.peak.mean(1, dtype=np.float64), made.peak.std(1, dtype=np.float64)
-    shown = choose_images(made, mean_d, std_d)
+    number_ci, like_wi = made.activations(mean_d, std_d), made.read_as()
+    shown = choose_images(number_ci)
     writer.array("described", made.rows.astype(np.int32))
     writer.array("peak", made.peak)
     writer.array("peak_mean", mean_d.astype(np.float32))
     writer.array("peak_std", std_d.astype(np.float32))
     writer.array("concept_images", shown)
+    writer.array("text_cosine", like_wi)
     rows, starts, size = _concept_members(made)
     values = writer.memmap("maps", (size,))
     fill_maps(made, shown, values, starts, resources)
@@ -46,7 +47,8 @@ def write_dictionary(
     corr = [matrix.ravel() for matrix in made.corr]
     writer.array("concept_corr", np.concatenate([np.zeros(0, np.float32), *corr]))
     writer.table("concept_members", pa.table(rows))
-    writer.table("concepts", _concepts(made))
+    writer.table("concepts", _concepts(made, *labels(like_wi, number_ci)))
+    writer.table("texts", pa.table({"text": pa.array(pool.texts[: len(like_wi)], pa.string())}))
     writer.table("unit_texts", pa.table(_columns(made.texts)))
     writer.table("layers", _layers(matches))
     writer.table("images", _images(plan))
@@ -63,20 +65,9 @@ def write_dictionary(
         "map_value": size,
         "corr_value": sum(map(len, corr)),
         "unit_text": len(made.texts),
+        "text": len(like_wi),
     }
     writer.finish(_facts(plan, matches, pool), axes)
-
-
-def label_of(each: Found, texts: Mapping[int, UnitText], owner_u: np.ndarray) -> UnitText | None:
-    """The best text of the concept's CLIP units: of those with a direction the one that correlates most; only where
-    there is none, of those named by a map.
-
-    A direction says what a unit does to the representation, whatever else is in the image. A map says where it is
-    active, and in most images an object's heatmap has much of the shape of any other's.
-    """
-    order = each.unit_u[np.argsort(-each.r_u, kind="stable")].tolist()
-    known = [texts[row] for row in order if row in texts]
-    return next((text for text in known if text.how != MAP), known[0] if known else None)
 
 
 def _concept_members(made: Described) -> tuple[dict[str, Any], dict[tuple[int, int], int], int]:
@@ -103,9 +94,7 @@ def _concept_members(made: Described) -> tuple[dict[str, Any], dict[tuple[int, i
     return columns, starts, size
 
 
-def _concepts(made: Described) -> pa.Table:
-    best = {text.unit: text for text in made.texts if text.rank == 0}
-    labels = [label_of(each, best, made.units.owner_u) for each in made.found]
+def _concepts(made: Described, label_c: np.ndarray, r_c: np.ndarray) -> pa.Table:
     sizes = np.array([len(each.unit_u) for each in made.found], np.int64)
     return pa.table(
         {
@@ -116,10 +105,8 @@ def _concepts(made: Described) -> pa.Table:
             "first": np.cumsum(sizes) - sizes,
             "members": sizes,
             "corr": np.cumsum(sizes**2) - sizes**2,
-            "label": pa.array([label and label.text for label in labels], pa.string()),
-            "label_how": pa.array([label and label.how for label in labels], pa.string()),
-            "label_unit": pa.array([label.unit if label else -1 for label in labels], pa.int32()),
-            "label_value": pa.array([label and label.value for label in labels], pa.float64()),
+            "label": label_c,
+            "label_r": r_c,
         }
     )
 

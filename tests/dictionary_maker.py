@@ -118,8 +118,26 @@ def concepts(made: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     return found
 
 
+POOL = tuple(f"text *{n}* <b>of</b> the pool" for n in range(FACTORS))
+
+
 def text_of(row: int, rank: int) -> str:
-    return f"text *{(row + rank) % FACTORS}* <b>of</b> the pool"
+    return POOL[(row + rank) % FACTORS]
+
+
+def like(seed: int) -> np.ndarray:
+    """(text, image) how much an image is like each text of the pool: how strong a factor is in it."""
+    factor = np.random.default_rng(seed).normal(size=(FACTORS, IMAGES, 4, 4)).max((2, 3))
+    return ((factor - factor.mean(1, keepdims=True)) / factor.std(1, keepdims=True)).astype(np.float16)
+
+
+def label_of(like_wi: np.ndarray, number_i: np.ndarray) -> tuple[int, float]:
+    """The text that a concept follows most closely over every other image, and its correlation over the others."""
+    r_w = [np.corrcoef(text_i[::2], number_i[::2])[0, 1] for text_i in like_wi.astype(np.float64)]
+    text = int(np.argmax(r_w))
+    if r_w[text] <= 0:
+        return -1, np.nan
+    return text, float(np.corrcoef(like_wi[text, 1::2].astype(np.float64), number_i[1::2])[0, 1])
 
 
 def facts() -> dict[str, Any]:
@@ -135,7 +153,7 @@ def facts() -> dict[str, Any]:
         "id": "rosetta-0123abcd", "command": "python -m precompute rosetta", "members": members,
         "images": {"source": "images", "digest": "00", "images": IMAGES, "unusable": 0, "seed": 0},
         "k": K, "null": {"block": 16, "quantile": 0.99}, "self_r": 0.5,
-        "pool": {"name": "demo", "digest": "00", "texts": 9}, "settings": {}, "versions": {},
+        "pool": {"name": "demo", "digest": "00", "texts": FACTORS}, "settings": {}, "versions": {},
     }  # fmt: skip
 
 
@@ -150,7 +168,8 @@ def make(folder: Path, seed: int = 0, *, empty: bool = False) -> Path:
     z = (peak - mean[:, None]) / np.where(std > 0, std, 1)[:, None]
     r = correlations(by_unit)
     rows: dict[str, list] = {name: [] for name in ("hub", "anchor", "strength", "models", "first", "members", "corr")}
-    label: dict[str, list] = {name: [] for name in ("label", "label_how", "label_unit", "label_value")}
+    label: dict[str, list] = {"label": [], "label_r": []}
+    like_wi = like(seed)
     member_rows: dict[str, list] = {
         name: [] for name in ("concept", "unit", "partner", "r", "null", "maps", "height", "width")
     }
@@ -165,10 +184,7 @@ def make(folder: Path, seed: int = 0, *, empty: bool = False) -> Path:
         for name, value in (("first", len(member_rows["unit"])), ("members", len(ours)), ("corr", sum(map(len, corr)))):
             rows[name].append(value)
         corr.append(r[np.ix_(ours, ours)].ravel())
-        clip = next((unit for unit in ours if owner[unit] == 0), -1)
-        how = None if clip < 0 else "map" if everything[clip].layer == 1 else "second-order direction"
-        said = (None, None, -1, None) if clip < 0 else (text_of(clip, 0), how, clip, 0.25)
-        for name, value in zip(label, said, strict=True):
+        for name, value in zip(label, label_of(like_wi, total), strict=True):
             label[name].append(value)
         for one in concept["of"]:
             side = everything[one["unit"]].side
@@ -194,10 +210,15 @@ def make(folder: Path, seed: int = 0, *, empty: bool = False) -> Path:
         "concepts": {**rows, **label},
         "concept_members": member_rows,
         "unit_texts": {name: [row[i] for row in texts] for i, name in enumerate(TEXT_COLUMNS)},
+        "texts": {"text": POOL},
     }  # fmt: skip
     with DictionaryWriter(folder) as writer:
         more = {"described": described, "peak": peak, "peak_mean": mean.astype(np.float32), "concept_images": shown}
-        more |= {"peak_std": std.astype(np.float32), "maps": np.concatenate(values).astype(np.float16)}
+        more |= {
+            "text_cosine": like_wi,
+            "peak_std": std.astype(np.float32),
+            "maps": np.concatenate(values).astype(np.float16),
+        }
         for name, array in {**made, **more, "concept_corr": np.concatenate(corr).astype(np.float32)}.items():
             writer.array(name, array)
         for name, columns in tables.items():
@@ -208,6 +229,6 @@ def make(folder: Path, seed: int = 0, *, empty: bool = False) -> Path:
         axes: dict[str, Any] = {"unit": len(owner), "member": list(MEMBERS), "neighbour": K, "layer": len(layers)}
         axes |= {"image": IMAGES, "described": len(described), "concept": len(found), "concept_rank": RANKS}
         axes |= {"concept_member": len(member_rows["unit"]), "map_value": sum(map(len, values))}
-        axes |= {"corr_value": sum(map(len, corr)), "unit_text": len(texts)}
+        axes |= {"corr_value": sum(map(len, corr)), "unit_text": len(texts), "text": len(POOL)}
         writer.finish(facts(), axes)
     return folder

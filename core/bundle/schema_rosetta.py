@@ -7,7 +7,7 @@ over positions in an image. A unit's *row* counts all units of all members, memb
 
 from core.bundle.schema_types import ArraySpec, Column, FieldSpec, FileSpec, Format, TableSpec
 
-ROSETTA_VERSION = 1
+ROSETTA_VERSION = 2
 DICTIONARY_PREFIX = "rosetta-"
 """Names of dictionaries' folders begin with it, so that one that is not finished is told from a bundle."""
 
@@ -24,6 +24,7 @@ ROSETTA_AXES = {
     "map_value": "all maps one after another: those of one concept_member are (concept_rank, height, width)",
     "corr_value": "all correlation matrices one after another, row by row",
     "unit_text": "rows of unit_texts.parquet",
+    "text": "the texts of the pool, rows of texts.parquet; none where no CLIP member has a unit in a concept",
 }
 
 _UMK = ("unit", "member", "neighbour")
@@ -48,6 +49,9 @@ ROSETTA_ARRAYS = (
     ArraySpec("peak", "described/peak.npy", "float16", ("described", "image"), "largest value of the unit's map"),
     ArraySpec("peak_mean", "described/peak_mean.npy", "float32", ("described",), "mean of the peak over images"),
     ArraySpec("peak_std", "described/peak_std.npy", "float32", ("described",), "its standard deviation"),
+    ArraySpec("text_cosine", "texts/cosine.npy", "float16", ("text", "image"),
+              "how much an image is like a text: the cosine of their embeddings less its mean over images, over its "
+              "deviation; mean over the CLIP members with a unit in a concept"),
     ArraySpec("concept_images", "concepts/images.npy", "int32", ("concept", "concept_rank"),
               "images of largest mean, over members (of each model its best unit), of the peak less its mean over its "
               "deviation; -1 where there are fewer"),
@@ -85,11 +89,11 @@ ROSETTA_TABLES = (
         Column("first", "int64", "row of its first unit in concept_members.parquet"),
         Column("members", "int32", "its units there"),
         Column("corr", "int64", "where its matrix (members × members) begins in concepts/corr.npy"),
-        Column("label", "string", "what it looks like, from its CLIP members; null without any"),
-        Column("label_how", "string", 'where the label is from: "second-order direction" or "pool direction" of a CLIP '
-               'unit, or "map": the text whose heatmap its map follows best'),
-        Column("label_unit", "int32", "row of the CLIP unit it is from; -1 without label"),
-        Column("label_value", "float64", "cosine of the direction with the text, or r of the maps; null without"),
+        Column("label", "int32", "row of the text whose text_cosine the concept's activation follows most closely, by "
+               "Pearson over the images 0, 2, 4, …; activation: mean over its members (of each its best unit) of the "
+               "peak less its mean over its deviation. -1 where it follows none"),
+        Column("label_r", "float64", "that correlation over the other images 1, 3, 5, …, which the label was not "
+               "chosen by; NaN without label"),
     ), "the concepts of all hubs", axis="concept"),
     TableSpec("concept_members", "concept_members.parquet", (
         Column("concept", "int32", "position of the concept"),
@@ -104,11 +108,15 @@ ROSETTA_TABLES = (
     ), "the units of every concept", axis="concept_member"),
     TableSpec("unit_texts", "unit_texts.parquet", (
         Column("unit", "int32", "row of the unit"),
-        Column("how", "string", 'as label_how in concepts.parquet'),
+        Column("how", "string", 'where its texts are from: "second-order direction" or "pool direction" of the unit, '
+               'or "map": the texts whose heatmaps its map follows best'),
         Column("rank", "int32", "0 for the best text"),
         Column("text", "string", "the text"),
         Column("value", "float64", "cosine of the direction with the text, or r of the maps"),
     ), "the best texts of every described unit of a CLIP member", axis="unit_text"),
+    TableSpec("texts", "texts.parquet", (
+        Column("text", "string", "the text"),
+    ), "the texts that concepts are labelled with", axis="text"),
 )  # fmt: skip
 
 ROSETTA_FILES = (

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from core.bundle.read import Bundle
+from core.stats.followed import CHOSEN_BY, activation, labels, standardised
 from core.stats.partners import mutual, null_of
 
 _FP16_STEP = 2.0**-11
 _FP16_LEAST = 2.0**-24  # the smallest step between half-precision numbers
 _FP32_STEP = 2.0**-24
+_ROUNDING = 1e-5  # of correlations of thousands of float32 numbers
 
 
 def dictionary_problems(dictionary: Bundle) -> Iterator[str]:
@@ -213,10 +215,44 @@ def _texts(dictionary: Bundle) -> Iterator[str]:
     follows = (np.diff(unit) == 0) & (np.diff(rank) == 1)
     if not (follows | (rank[1:] == 0)).all() or (np.diff(value) > 0)[follows].any():
         yield "unit_texts.parquet is not in order: unit by unit, the best text first."
-    said = zip(texts["text"].to_pylist(), texts["how"].to_pylist(), strict=True)
-    best = {u: text for u, text, k in zip(unit.tolist(), said, rank.tolist(), strict=True) if k == 0}
-    columns = (concepts[name].to_pylist() for name in ("label", "label_how", "label_unit"))
-    for label, how, of in zip(*columns, strict=True):
-        if (label is None) != (of < 0) or (label is not None and best.get(of) != (label, how)):
-            yield "concepts.parquet has a label that is not the best text of its unit."
+    like_wi, label_c, r_c = (
+        dictionary.array("text_cosine"),
+        concepts["label"].to_numpy(),
+        concepts["label_r"].to_numpy(),
+    )
+    if not np.isfinite(np.asarray(like_wi, np.float32)).all():
+        yield "texts/cosine.npy is not finite."
+        return
+    if not np.isfinite(dictionary.array("peak")).all():  # which is said already
+        return
+    if label_c.size and not (label_c.min() >= -1 and label_c.max() < len(like_wi)):
+        yield "concepts.parquet has labels that are no row of texts.parquet."
+        return
+    number_ci = _activation(dictionary)
+    best_c, best_r_c = labels(like_wi, number_ci)
+    # of texts that follow it as closely but for float32 rounding another may be the first
+    for c in np.flatnonzero(best_c != label_c).tolist():
+        two = standardised(np.asarray(like_wi[[best_c[c], label_c[c]]])[:, CHOSEN_BY])
+        r_2 = two @ standardised(number_ci[c : c + 1, CHOSEN_BY])[0] / two.shape[1]
+        if min(best_c[c], label_c[c]) < 0 or abs(r_2[0] - r_2[1]) > _ROUNDING:
+            yield "concepts.parquet has a label that its concept does not follow most closely."
             return
+    same = best_c == label_c
+    if not np.allclose(r_c[same], best_r_c[same], rtol=0, atol=_ROUNDING, equal_nan=True):
+        yield "concepts.parquet has a label whose correlation is another."
+
+
+def _activation(dictionary: Bundle) -> np.ndarray:
+    """(concept, image), from the peaks of the best unit of each member."""
+    names = ("peak", "peak_mean", "peak_std")
+    peak_di, mean_d, std_d = (np.asarray(dictionary.array(name), np.float64) for name in names)
+    z_di = (peak_di - mean_d[:, None]) / np.where(std_d > 0, std_d, np.inf)[:, None]
+    members, owner_u = dictionary.table("concept_members"), _owners(dictionary)
+    at_m = np.searchsorted(np.asarray(dictionary.array("described")), members["unit"].to_numpy())
+    best: list[dict[int, tuple[float, int]]] = [{} for _ in range(dictionary.axes["concept"].size)]
+    columns = (members[name].to_pylist() for name in ("concept", "unit", "r"))
+    for concept, unit, r, at in zip(*columns, at_m.tolist(), strict=True):
+        known = best[concept].get(owner_u[unit])
+        if known is None or r > known[0]:
+            best[concept][owner_u[unit]] = (r, at)
+    return activation(z_di, [[at for _, at in units.values()] for units in best])

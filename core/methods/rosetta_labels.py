@@ -1,6 +1,6 @@
 """What a CLIP unit of a Rosetta concept looks like, in words (papers N, P and H put to use for paper R).
 
-Three ways, by what the unit is:
+Three ways, by what the unit is (a concept itself is named by what it follows over images, `core.stats.followed`):
 
 - *second-order direction*: a neuron of a ViT's MLP that later heads read. Its effects on the representation have a
   first principal component r_n (core.methods.neuron_head), and texts are near it or not.

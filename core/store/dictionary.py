@@ -11,7 +11,9 @@ import numpy as np
 from core.bundle.read import Bundle
 from core.bundle.thumbs import ThumbPack
 from core.errors import AddressError
+from core.stats.followed import activation
 from core.stats.partners import partners
+from core.store.concept_scores import ConceptScores
 from core.store.dictionary_answers import (
     Concept,
     ConceptUnit,
@@ -125,11 +127,10 @@ class Dictionary:
     # --- images -----------------------------------------------------------------------------------------------------
 
     def in_image(self, hub: str, image: int) -> list[tuple[Concept, float]]:
-        """A hub's concepts by how strongly an image has them: mean over members (of each its best unit) of the peak in
-        standard deviations from its mean over the images."""
+        """A hub's concepts by their `activation` in an image."""
         self._check(image)
-        z_d = self._z[:, image]
-        found = [(concept, float(np.mean(z_d[self._best[concept.row]]))) for concept in self.concepts(hub)]
+        z_c = self.activation[:, image]
+        found = [(concept, float(z_c[concept.row])) for concept in self.concepts(hub)]
         return sorted(found, key=lambda pair: -pair[1])
 
     def image(self, image: int) -> DictionaryImage:
@@ -237,10 +238,8 @@ class Dictionary:
         made = []
         for at, (first, count) in enumerate(zip(columns["first"], columns["members"], strict=True)):
             members = [self._unit(units, i) for i in range(first, first + count)]
-            text, unit = columns["label"][at], columns["label_unit"][at]
-            label = None
-            if text is not None:
-                label = Label(text, columns["label_how"][at], self.address(unit), columns["label_value"][at])
+            text = columns["label"][at]
+            label = None if text < 0 else Label(self.pool[text], columns["label_r"][at])
             made.append(
                 Concept(
                     address=self.address(columns["anchor"][at]),
@@ -287,6 +286,22 @@ class Dictionary:
             for unit in concept.members:
                 found[unit.row].append(at)
         return found
+
+    @cached_property
+    def pool(self) -> list[str]:
+        """The texts that concepts are labelled with; none without a CLIP member that has a unit in a concept."""
+        return self.bundle.table("texts")["text"].to_pylist()
+
+    @cached_property
+    def activation(self) -> np.ndarray:
+        """(concept, image) float32: the mean over members (of each its best unit) of the peak in standard deviations
+        from its mean over the images. Rows as `Concept.row`."""
+        return activation(self._z, [places.tolist() for places in self._best])
+
+    @cached_property
+    def scores(self) -> ConceptScores:
+        """How well texts predict concepts."""
+        return ConceptScores(self)
 
     @cached_property
     def _best(self) -> list[np.ndarray]:

@@ -37,13 +37,11 @@ class MemberInfo:
 
 @dataclass(frozen=True)
 class Label:
-    """What a concept looks like. `how` "second-order direction", "pool direction" or "map"; `unit` the CLIP unit it is
-    from; `value` a cosine, or for a map a correlation."""
+    """The text that a concept's activation follows most closely over half of the images, as the CLIP members read them;
+    `r` its Pearson correlation with the activation over the other half."""
 
     text: str
-    how: str
-    unit: str
-    value: float
+    r: float
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,8 @@ class Concept:
 
 @dataclass(frozen=True)
 class UnitText:
-    """A text that describes a CLIP unit; see `Label`."""
+    """A text that describes a CLIP unit. `how` "second-order direction", "pool direction" or "map"; `value` a cosine,
+    or for a map a correlation."""
 
     text: str
     how: str

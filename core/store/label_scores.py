@@ -115,8 +115,6 @@ class LabelScores:
 
     def why(self, address: str, embedding_o: np.ndarray | None, text: str, by: By | None = None) -> str:
         """Why there is no score, in a sentence; "" where there is one."""
-        if ":" in address:
-            return "Concepts of a dictionary have no score: images are kept there without CLIP's representations."
         kind = self._store.units.kind(address)
         row = self._store.units.row(address)
         if kind == "pair" and row not in self._described:

@@ -8,7 +8,7 @@ from core.errors import UnitscopeError
 from core.labels.events import Event
 from core.labels.ledger import Ledger
 from pages._ui import scores, states
-from pages._ui.agreement_subject import TEXTS, Subject, Units
+from pages._ui.agreement_subject import TEXTS, Concepts, Subject, Units
 from pages._ui.resources import Opened
 
 SECONDS = 0.05
@@ -26,15 +26,24 @@ def shown(event: Event) -> list[int]:
 def beside(subject: Subject, given: Sequence[Event]) -> None:
     """The score of a label, where it can be one, which is of units that are here; `given` are all who gave it."""
     event = given[0]
-    if event.kind != "label" or not isinstance(subject, Units) or subject.rank(event.address) is None:
+    if event.kind != "label" or subject.rank(event.address) is None:
         return
     with states.calm(), st.spinner("Scoring the label"):
         seen = {image for each in given for image in shown(each)}
-        scores.beside(subject.opened, event.address, event.end, event.text, seen)
+        if isinstance(subject, Units):
+            scores.beside(subject.opened, event.address, event.end, event.text, seen)
+        elif isinstance(subject, Concepts) and (concept := subject.opened.store.concept(event.address)):
+            scores.of_concept(subject.opened.store, concept, event.text, seen)
 
 
 def automatic(subject: Subject, address: str, end: str) -> None:
     """The score of the first text of an automatic label."""
+    if isinstance(subject, Concepts):
+        concept = subject.opened.store.concept(address)
+        if concept is not None and concept.label is not None:
+            with states.calm(), st.spinner("Scoring the label"):
+                scores.of_concept(subject.opened.store, concept, concept.label.text)
+        return
     if not isinstance(subject, Units):
         return
     card = subject.opened.store.units.card(address, TEXTS)

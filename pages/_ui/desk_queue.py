@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import streamlit as st
 
-from core.errors import AddressError, InputError, UnitscopeError
+from core.errors import AddressError, InputError
 from core.ids import Neuron, Pair, parse
 from core.labels import queues
 from core.labels.ledger import About, Standing
@@ -132,25 +132,13 @@ def known(opened: Opened, address: str) -> str:
     """The canonical address of a unit of this bundle or of a concept of any dictionary here. UnitscopeError."""
     if ":" not in address:
         return str(opened.store.units.parse(address))
-    dictionary(address)
+    dictionaries.having(address)
     return address
-
-
-def dictionary(concept: str) -> dictionaries.Opened:
-    """The dictionary that has a concept. AddressError."""
-    for name in dictionaries.names():
-        try:
-            found = dictionaries.open_named(name)
-        except UnitscopeError:
-            continue
-        if found.store.concept(concept) is not None:
-            return found
-    raise AddressError(f"No dictionary here has a concept {concept[:80]!r}.")
 
 
 def bundle_of(opened: Opened, address: str) -> str:
     """The id that events about this address carry."""
-    return dictionary(address).store.id if ":" in address else opened.store.facts().bundle
+    return dictionaries.having(address).store.id if ":" in address else opened.store.facts().bundle
 
 
 def _pairs(store: Store, neuron: str) -> list[str]:
@@ -162,7 +150,7 @@ def _pairs(store: Store, neuron: str) -> list[str]:
 
 def _members(opened: Opened, view: DeskView) -> list[str]:
     """The concept itself, and those of its units that this bundle has."""
-    found = dictionary(view.of)
+    found = dictionaries.having(view.of)
     concept = found.store.concept(view.of)
     assert concept is not None
     addresses = [concept.address]
@@ -174,7 +162,7 @@ def _members(opened: Opened, view: DeskView) -> list[str]:
 
 
 def _of_concepts(view: DeskView) -> Mapping[About, Standing]:
-    return labels.ledger(dictionary(view.of).store.id).all() if view.of else {}
+    return labels.ledger(dictionaries.having(view.of).store.id).all() if view.of else {}
 
 
 def _passing(store: Store, view: DeskView, items: Sequence[About]) -> list[About]:

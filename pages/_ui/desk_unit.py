@@ -90,10 +90,8 @@ def scored(opened: Opened, about: About, me: str, blind: bool) -> None:
     """Draw the scores of the automatic label and of every label that stands, each on images that it was not made
     from; none of them before in blind mode one's own word is saved."""
     address, end = about
-    if ":" in address:
-        st.caption("A concept belongs to several models, so there is no one number that its label could predict.")
-        return
-    found, standing = shown(opened, about), labels.ledger(opened.store.facts().bundle, fresh=False).standing(*about)
+    ledger = labels.ledger(desk_queue.bundle_of(opened, address), fresh=False)
+    found, standing = shown(opened, about), ledger.standing(*about)
     if blind and me not in standing.by:
         st.caption("Blind: the scores come once your own word is saved.")
         return
@@ -189,7 +187,7 @@ def _unit(opened: Opened, address: str, end: str) -> Shown:
 
 
 def _concept(address: str) -> Shown:
-    found = desk_queue.dictionary(address)
+    found = dictionaries.having(address)
     concept = found.store.concept(address)
     assert concept is not None
     hits = [Hit(image, 0.0) for image in concept.images]

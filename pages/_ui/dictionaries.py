@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.bundle.dictionary import list_dictionaries, open_dictionary
 from core.bundle.schema_rosetta import DICTIONARY, DICTIONARY_PREFIX
-from core.errors import BundleMissing
+from core.errors import AddressError, BundleMissing, UnitscopeError
 from core.store.dictionary import Dictionary
 from pages._ui import live, resources
 from pages._ui.resources import Stamp
@@ -73,6 +73,18 @@ def open_named(name: str) -> Opened:
         _recent.clear()
     _recent[name] = opened
     return opened
+
+
+def having(concept: str) -> Opened:
+    """The dictionary that has a concept. AddressError."""
+    for name in names():
+        try:
+            found = open_named(name)
+        except UnitscopeError:
+            continue
+        if found.store.concept(concept) is not None:
+            return found
+    raise AddressError(f"No dictionary here has a concept {concept[:80]!r}.")
 
 
 _recent: dict[str, Opened] = {}

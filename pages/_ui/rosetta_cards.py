@@ -62,7 +62,7 @@ def frame(listed: Sequence[Concept]) -> pd.DataFrame:
         {
             "concept": [concept.address for concept in listed],
             "label": [concept.label.text if concept.label else None for concept in listed],
-            "label from": [concept.label.how if concept.label else None for concept in listed],
+            "label r": [concept.label.r if concept.label else None for concept in listed],
             "strength": [concept.strength for concept in listed],
             "models": [concept.models for concept in listed],
             "units": ["; ".join(unit.address for unit in concept.members) for concept in listed],

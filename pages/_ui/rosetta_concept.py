@@ -8,7 +8,17 @@ import pandas as pd
 import streamlit as st
 
 from core.store.dictionary_answers import Concept, ConceptUnit, MemberInfo
-from pages._ui import desk_links, figures, grid, overlays, rosetta_figures, rosetta_frame, rosetta_links, rosetta_view
+from pages._ui import (
+    desk_links,
+    figures,
+    grid,
+    overlays,
+    rosetta_figures,
+    rosetta_frame,
+    rosetta_links,
+    rosetta_view,
+    scores,
+)
 from pages._ui.dictionaries import Opened
 from pages._ui.rosetta_cards import label, shared
 from pages._ui.rosetta_view import RosettaView
@@ -18,9 +28,9 @@ from pages._ui.words import count, plain
 
 SIZE = 104
 HOW = {
-    "second-order direction": "the text nearest to what this neuron writes through later attention heads",
-    "pool direction": "the text nearest to what this unit writes through the attention pool",
-    "map": "the text whose own heatmap its map follows best over the images (their correlation)",
+    "second-order direction": "texts nearest to what it writes through later attention heads (cosine)",
+    "pool direction": "texts nearest to what it writes through the attention pool (cosine)",
+    "map": "texts whose heatmaps its map follows best over the images (correlation)",
 }
 
 
@@ -73,16 +83,14 @@ def match(unit: ConceptUnit) -> str:
 def _told(found: Opened, concept: Concept) -> None:
     members = len(found.store.members)
     st.caption(plain(f"{concept.address} · {shared(concept, members)} · {count(len(concept.members), 'unit')}"))
-    if concept.label is not None:
-        how = HOW.get(concept.label.how, concept.label.how)
-        kind = "correlation" if concept.label.how == "map" else "cosine"
-        whose = f" {concept.label.unit}" if concept.label.unit else ""
-        st.caption(
-            plain(f"Its label is a guess of CLIP's, by the {concept.label.how} of{whose}: {how}; {kind} "
-                  f"{concept.label.value:.3f}. The concept itself was found without texts.", 500)
-        )  # fmt: skip
-    else:
-        st.caption("It has no label: no CLIP model has a unit in it.")
+    if concept.label is None:
+        st.caption("It has no label: no CLIP model of this dictionary has a unit in a concept, or it follows no text.")
+        return
+    st.caption(
+        f"Its label is, of {count(len(found.store.pool), 'text')}, the one that its activation follows most closely "
+        "over half of the images, as the CLIP models read them. The concept itself was found without texts."
+    )
+    scores.of_concept(found.store, concept, concept.label.text, before="On the other half:")
 
 
 def _null(found: Opened, concept: Concept) -> None:
@@ -166,15 +174,14 @@ def _matrix(found: Opened, concept: Concept, corr_nn: np.ndarray) -> None:
 
 def _texts(found: Opened, concept: Concept) -> dict[str, Any]:
     """The texts of the concept's CLIP units."""
-    st.markdown("**What its CLIP units say**")
+    st.markdown("**What its CLIP units write**")
     told = {}
     for member in found.store.members:
         unit = concept.best.get(member.name)
         if unit is None or not member.clip:
             continue
         texts = told[unit.address] = found.store.texts(unit.address)
-        by = f" by the {texts[0].how}" if texts else ""
-        st.markdown(f":small[**{plain(unit.address)}**{plain(by)}]")
+        st.markdown(f":small[**{plain(unit.address)}** {plain(HOW[texts[0].how] if texts else 'no text')}]")
         for text in texts:
             st.caption(f"{text.value:+.3f} {plain(text.text)}")
     if not told:

@@ -7,9 +7,11 @@ import numpy as np
 import streamlit as st
 
 from core.labels.events import SENSES
+from core.store.dictionary import Dictionary
+from core.store.dictionary_answers import Concept
 from core.store.label_scores import Score
 from core.store.units import Kind
-from pages._ui import resources, scores_jobs, states
+from pages._ui import dictionaries, resources, scores_jobs, states
 from pages._ui.resources import Opened
 from pages._ui.words import plain
 
@@ -18,6 +20,7 @@ WAIT_S = 3.0
 MOST_NAMED = 100_000
 """Images of a bundle up to which a tooltip also says what the images that a label names predict: more are slow to read
 the columns of."""
+_TOO_FEW = "Too few images are left that this label was not made from."
 MOST_TEXTS = 10_000  # no head has so many
 TOLD = (
     "Does the label predict the unit? Correlation, over images, of the unit's number with the cosine of the label's "
@@ -58,12 +61,17 @@ def told(score: Score, named: Score | None = None) -> str:
 def of(opened: Opened, address: str, end: str, text: str, excluded: Collection[int] = ()) -> tuple[Score | None, str]:
     """The score of a label, and where there is none, why. A text that is not in the pool is embedded by the live model
     if that is ready."""
+    if ":" in address:
+        found = dictionaries.having(address).store
+        concept = found.concept(address)
+        assert concept is not None
+        return _of_concept(found, concept, text, excluded)
     scores = opened.store.label_scores
-    embedding_o = _embedding(opened, text) if ":" not in address else None
+    embedding_o = _embedding(opened, text)
     if why := scores.why(address, embedding_o, text, "text"):  # never by another rule while the model is loading
         return None, why
     score = scores.score(address, end, embedding_o, text, excluded, by="text")
-    return score, "" if score else "Too few images are left that this label was not made from."
+    return score, "" if score else _TOO_FEW
 
 
 def beside(
@@ -73,11 +81,31 @@ def beside(
     """Draw a label's score as a caption, all it says in the tooltip; `before` goes in front of it and `note` behind."""
     score, why = of(opened, address, end, text, excluded)
     named = None
-    if score is not None and score.by == "text" and opened.store.images.n <= MOST_NAMED:
+    if ":" not in address and score is not None and score.by == "text" and opened.store.images.n <= MOST_NAMED:
         named = opened.store.label_scores.score(address, end, None, text, excluded, by="images named")
+    _draw(score, why, named, before, note)
+    return score
+
+
+def of_concept(
+    found: Dictionary, concept: Concept, text: str, excluded: Collection[int] = (), *, before: str = ""
+) -> Score | None:
+    """Draw the score of a text as a concept's label, as `beside`."""
+    score, why = _of_concept(found, concept, text, excluded)
+    _draw(score, why, before=before)
+    return score
+
+
+def _of_concept(found: Dictionary, concept: Concept, text: str, excluded: Collection[int]) -> tuple[Score | None, str]:
+    if why := found.scores.why(text):
+        return None, why
+    score = found.scores.score(concept, text, excluded)
+    return score, "" if score else _TOO_FEW
+
+
+def _draw(score: Score | None, why: str, named: Score | None = None, before: str = "", note: str = "") -> None:
     shown = " ".join(part for part in (before, badge(score), note) if part)
     st.caption(plain(shown, 400), help=plain(why, 400) if score is None else told(score, named))
-    return score
 
 
 def ends(opened: Opened, address: str) -> dict[str, Score | None]:

@@ -13,12 +13,13 @@ from core.methods.first_order import FirstOrder
 from core.methods.heatmaps import text_heatmaps
 from core.methods.rosetta import SELF_R
 from core.models.zoo import load_zoo
+from core.store.dictionary import Dictionary
 from core.text.embed import embed_pool
 from core.text.pools import load_pool
 from precompute.plan import choose_layers
 from tests.e2e.rosetta_case import NUMBER
 from tests.e2e.world import World
-from tests.reference.plain_rosetta import plain_clusters, to_larger
+from tests.reference.plain_rosetta import plain_clusters, plain_label, to_larger
 
 ROOT = Path(__file__).parents[2]
 
@@ -186,3 +187,35 @@ def test_texts_by_map_are_those_whose_heatmap_it_follows_best(world: World, rose
             assert all(abs(r[pool.texts.index(row["text"])] - row["value"]) < 1e-4 for row in mine)
             checked += 1
         assert checked
+
+
+def test_a_concept_is_named_by_the_text_its_activation_follows(world: World, rosetta_whole: Path, plain: Plain) -> None:
+    """As both CLIP members read the images, from their inputs on; half of the images choose, the others tell."""
+    dictionary, pool = open_dictionary(rosetta_whole), load_pool(world.pool)
+    assert dictionary.table("texts")["text"].to_pylist() == list(pool.texts)
+    read = []
+    for member in plain.members:
+        if member.clip is not None:
+            made = member.clip.tower.trace(plain.inputs[member.name], ()).representation_bo.double()
+            unit_io = made / made.norm(dim=1, keepdim=True)
+            cosine_wi = (torch.from_numpy(embed_pool(member.clip, pool)).double() @ unit_io.T).numpy()
+            read.append((cosine_wi - cosine_wi.mean(1, keepdims=True)) / cosine_wi.std(1, keepdims=True))
+    assert len(read) == 2
+    like_wi = np.asarray(dictionary.array("text_cosine"), np.float64)
+    # half precision, of numbers whose deviation fp32 passes of other batches move by 1e-4
+    assert np.allclose(like_wi, np.mean(read, axis=0), rtol=2**-10, atol=2e-3)
+    store, table = Dictionary(dictionary), dictionary.table("concepts")
+    label_c, r_c = table["label"].to_pylist(), table["label_r"].to_pylist()
+    assert len(label_c) > 20
+    for concept in (each for member in store.members for each in store.concepts(member.name)):
+        number_i = np.mean([z_of(dictionary, unit.row) for unit in concept.best.values()], axis=0)
+        text, r = plain_label(like_wi, number_i)
+        assert label_c[concept.row] == text
+        assert r_c[concept.row] == pytest.approx(r, abs=1e-5, nan_ok=True)  # of float32 numbers
+
+
+def z_of(dictionary: Bundle, row: int) -> np.ndarray:
+    """A unit's peaks in deviations from their mean."""
+    at = int(np.flatnonzero(np.asarray(dictionary.array("described")) == row)[0])
+    peak_i = np.asarray(dictionary.array("peak")[at], np.float64)
+    return (peak_i - peak_i.mean()) / (peak_i.std() or np.inf)

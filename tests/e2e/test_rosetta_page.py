@@ -156,7 +156,7 @@ def test_one_concept(store: Dictionary, told: list[Any]) -> None:
     drawn = told[-1]()
     np.testing.assert_array_equal(drawn["correlations"], store.correlations(concept))
     assert list(drawn["texts"]) == [unit.address for unit in concept.best.values() if unit.member == "demo-vit"]
-    assert f"by the {concept.label.how} of{' '}{concept.label.unit}" in said(app).replace("\u2060", "")
+    assert f"On the other half: r {concept.label.r:.2f} [" in said(app)
     units = app.dataframe[0].value
     assert units["unit"].tolist() == [unit.address for unit in concept.members]
     np.testing.assert_allclose(units["null"].to_numpy(float), [unit.null for unit in concept.members])

@@ -125,3 +125,17 @@ def released_tuples(pairs: Sequence[Sequence[tuple[int, int]]]) -> list[tuple[in
     """Hub units with a partner in every model, with these partners."""
     partner = [dict(each) for each in pairs]
     return [(i, *(each[i] for each in partner)) for i in sorted(partner[0]) if all(i in each for each in partner)]
+
+
+def plain_label(like_wi: np.ndarray, number_i: np.ndarray) -> tuple[int, float]:
+    """The text that a concept's activation follows most closely over the images 0, 2, 4, …, and its correlation over
+    the others; -1 where it follows none."""
+    best, best_r = -1, 0.0
+    for w, text_i in enumerate(like_wi.astype(np.float64)):
+        if text_i[::2].std() > 0 and number_i[::2].std() > 0:
+            r = float(np.corrcoef(text_i[::2], number_i[::2])[0, 1])
+            if r > best_r:
+                best, best_r = w, r
+    if best < 0:
+        return -1, float("nan")
+    return best, float(np.corrcoef(like_wi[best, 1::2].astype(np.float64), number_i[1::2])[0, 1])

@@ -77,9 +77,9 @@ def change(folder: Path, **fields: object) -> None:
 
 def test_a_dictionary_that_cannot_be_opened_says_why(folder: Path) -> None:
     change(folder, format_version=7)
-    with pytest.raises(BundleVersion, match="version 7, and this program reads version 1"):
+    with pytest.raises(BundleVersion, match="version 7, and this program reads version 2"):
         open_dictionary(folder)
-    change(folder, format_version=1, k="five")
+    change(folder, format_version=2, k="five")
     with pytest.raises(BundleDamaged, match="k should be of kind int"):
         open_dictionary(folder)
     change(folder, k=3, files={"../x": {"bytes": 1, "sha256": "00"}})
@@ -141,9 +141,43 @@ def test_maps_correlations_and_labels_of_a_concept(store: Dictionary) -> None:
             assert np.allclose(maps[unit.address], expected, rtol=2**-11, atol=2**-24)  # stored in half precision
         rows = [unit.row for unit in concept.members]
         assert np.allclose(store.correlations(concept), r[np.ix_(rows, rows)], rtol=0, atol=2**-24)
-        assert concept.label is not None and store.texts(concept.label.unit)[0].text == concept.label.text
-        assert concept.label.how == ("map" if ":L1." in concept.label.unit else "second-order direction")
     assert store.texts("demo-cnn:layer1.N0") == []
+    clip = next(unit for concept in store.concepts("demo-cnn") for unit in concept.members if unit.member == "demo-vit")
+    assert [text.text for text in store.texts(clip.address)] == [
+        dictionary_maker.text_of(clip.row, k) for k in range(5)
+    ]
+
+
+def test_a_concept_is_named_by_the_text_it_follows_and_scored_on_the_other_images(store: Dictionary) -> None:
+    like_wi = dictionary_maker.like(0).astype(float)
+    every = [concept for member in store.members for concept in store.concepts(member.name)]
+    assert {concept.label.text for concept in every if concept.label} == set(dictionary_maker.POOL)
+    for concept in every:
+        number_i = store.activation[concept.row].astype(float)
+        r_w = [np.corrcoef(text_i[::2], number_i[::2])[0, 1] for text_i in like_wi]
+        if max(r_w) <= 0:
+            assert concept.label is None
+            continue
+        text = int(np.argmax(r_w))
+        assert concept.label is not None and concept.label.text == dictionary_maker.POOL[text]
+        r = np.corrcoef(like_wi[text, 1::2], number_i[1::2])[0, 1]
+        assert concept.label.r == pytest.approx(r, abs=1e-5)  # of float32 numbers
+        score = store.scores.score(concept, concept.label.text)
+        assert score is not None and score.pearson.value == pytest.approx(r, abs=1e-5)
+        assert score.pearson.low < r < score.pearson.high and score.images == IMAGES // 2
+        assert "without the half" in score.population
+        other = dictionary_maker.POOL[text - 1]
+        made = store.scores.score(concept, other, excluded=concept.images[:2])
+        kept = [i for i in range(IMAGES) if i not in concept.images[:2]]
+        expected = np.corrcoef(like_wi[text - 1, kept], number_i[kept])[0, 1]
+        assert made is not None and made.pearson.value == pytest.approx(expected, abs=1e-5)
+        assert made.images == IMAGES - 2
+        follows = store.scores.follows(other)
+        assert follows is not None
+        assert follows[concept.row] == pytest.approx(np.corrcoef(like_wi[text - 1], number_i)[0, 1], abs=1e-5)
+    assert store.scores.follows("no text of the pool") is None
+    assert store.scores.score(every[0], "no text of the pool") is None
+    assert "pool" in store.scores.why("no text of the pool") and not store.scores.why(dictionary_maker.POOL[0])
 
 
 def test_images_of_a_concept_are_those_of_its_peaks(store: Dictionary) -> None:
@@ -285,7 +319,10 @@ DAMAGES = [
     (table("concepts", set_("strength", 1, 9.0)), "not sorted from the strongest"),
     (table("concepts", set_("models", 0, 1)), "counts other models"),
     (table("concepts", set_("anchor", 0, 0)), "by another unit than its first"),
-    (table("concepts", set_("label", 0, "other")), "label that is not the best text"),
+    (table("concepts", lambda c: c["label"].__setitem__(0, (c["label"][0] + 1) % 5)), "does not follow most closely"),
+    (table("concepts", set_("label", 0, 99)), "no row of texts.parquet"),
+    (table("concepts", lambda c: c["label_r"].__setitem__(0, c["label_r"][0] + 0.01)), "correlation is another"),
+    (array("texts/cosine", put((0, 0), np.nan)), "cosine.npy is not finite"),
     (table("concept_members", set_("unit", 1, 99)), "units that do not exist"),
     (table("concept_members", set_("partner", 1, -1)), "partners of the hub's own units"),
     (table("concept_members", set_("partner", 1, 0)), "not mutual nearest neighbours"),
