@@ -1,7 +1,7 @@
 """Does the ground truth confirm a dictionary's concepts? `python -m demo.rosetta DICTIONARY`
 
 The dictionary's models are run once more over its images, demo images whose truth is known. Each concept's activation
-(the mean over its models, of each the unit that matches best, of the peak in standard deviations from its mean) is
+(the mean over its models, of each the unit farthest above chance, of the peak in standard deviations from its mean) is
 correlated over images with the indicator of every value of every factor; and its map (the mean of the same units' maps,
 standardised, at 8 × 8) over images and positions with the masks: where the objects of a kind, of a category, or any
 stand, and where a place shows. Shown is the value that it follows best, beside controls for the same value: the best of
@@ -67,12 +67,8 @@ class Following:
 
 
 def best_units(concept: Concept) -> list[int]:
-    """Rows of the concept's units, one a model: the one of largest r."""
-    best: dict[str, tuple[float, int]] = {}
-    for unit in concept.members:
-        if unit.member not in best or unit.r > best[unit.member][0]:
-            best[unit.member] = (unit.r, unit.row)
-    return [row for _, row in best.values()]
+    """Rows of the concept's units, one a model: the one farthest above the null."""
+    return [unit.row for unit in concept.best.values()]
 
 
 def standardised(x_ui: np.ndarray) -> np.ndarray:

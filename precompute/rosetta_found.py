@@ -28,8 +28,10 @@ class Found:
         return int(self.unit_u[0])
 
     def best(self, owner_u: np.ndarray) -> list[int]:
-        """Row of the unit of largest r in each member that has one, in the order of members."""
-        order = np.argsort(-self.r_u, kind="stable")
+        """In each member that has one, in the order of members, row of the unit farthest above the null; in the hub of
+        the anchor."""
+        own = self.partner_u < 0
+        order = np.argsort(np.where(own, -np.inf, self.null_u - self.r_u), kind="stable")
         owner = owner_u[self.unit_u[order]]
         return self.unit_u[order][np.unique(owner, return_index=True)[1]].tolist()
 

@@ -176,7 +176,8 @@ def make(folder: Path, seed: int = 0, *, empty: bool = False) -> Path:
     shown, values, corr = np.zeros((len(found), RANKS), np.int32), [np.zeros(0)], [np.zeros(0)]
     for at, concept in enumerate(found):
         ours = [one["unit"] for one in concept["of"]]
-        best = {owner[one["unit"]]: one["unit"] for one in sorted(concept["of"], key=lambda one: one["r"])}
+        by_excess = sorted(concept["of"][1:], key=lambda one: one["r"] - one["null"])
+        best = {owner[ours[0]]: ours[0]} | {owner[one["unit"]]: one["unit"] for one in by_excess}
         total = np.mean([z[np.searchsorted(described, unit)] for unit in best.values()], axis=0)
         shown[at] = np.argsort(-total, kind="stable")[:RANKS]
         for name in ("hub", "anchor", "strength", "models"):

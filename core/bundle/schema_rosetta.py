@@ -53,8 +53,8 @@ ROSETTA_ARRAYS = (
               "how much an image is like a text: the cosine of their embeddings less its mean over images, over its "
               "deviation; mean over the CLIP members with a unit in a concept"),
     ArraySpec("concept_images", "concepts/images.npy", "int32", ("concept", "concept_rank"),
-              "images of largest mean, over members (of each model its best unit), of the peak less its mean over its "
-              "deviation; -1 where there are fewer"),
+              "images of largest activation: the mean over members, of each the unit farthest above the null and of "
+              "the hub the anchor, of the peak less its mean over its deviation; -1 where there are fewer"),
     ArraySpec("maps", "concepts/maps.npy", "float16", ("map_value",),
               "the maps of every unit of a concept in the concept's images, averaged over areas where one has more "
               "than 28 positions a side; zeros where there is no image"),
@@ -90,8 +90,7 @@ ROSETTA_TABLES = (
         Column("members", "int32", "its units there"),
         Column("corr", "int64", "where its matrix (members × members) begins in concepts/corr.npy"),
         Column("label", "int32", "row of the text whose text_cosine the concept's activation follows most closely, by "
-               "Pearson over the images 0, 2, 4, …; activation: mean over its members (of each its best unit) of the "
-               "peak less its mean over its deviation. -1 where it follows none"),
+               "Pearson over the images 0, 2, 4, … (activation: see concepts/images.npy); -1 where it follows none"),
         Column("label_r", "float64", "that correlation over the other images 1, 3, 5, …, which the label was not "
                "chosen by; NaN without label"),
     ), "the concepts of all hubs", axis="concept"),

@@ -250,9 +250,9 @@ def _activation(dictionary: Bundle) -> np.ndarray:
     members, owner_u = dictionary.table("concept_members"), _owners(dictionary)
     at_m = np.searchsorted(np.asarray(dictionary.array("described")), members["unit"].to_numpy())
     best: list[dict[int, tuple[float, int]]] = [{} for _ in range(dictionary.axes["concept"].size)]
-    columns = (members[name].to_pylist() for name in ("concept", "unit", "r"))
-    for concept, unit, r, at in zip(*columns, at_m.tolist(), strict=True):
+    columns = (members[name].to_pylist() for name in ("concept", "unit", "r", "null"))
+    for concept, unit, r, null, at in zip(*columns, at_m.tolist(), strict=True):
         known = best[concept].get(owner_u[unit])
-        if known is None or r > known[0]:
-            best[concept][owner_u[unit]] = (r, at)
+        if known is None or r - null > known[0]:  # a hub's units have no null, and the first of them names it
+            best[concept][owner_u[unit]] = (r - null, at)
     return activation(z_di, [[at for _, at in units.values()] for units in best])

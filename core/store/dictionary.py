@@ -294,8 +294,8 @@ class Dictionary:
 
     @cached_property
     def activation(self) -> np.ndarray:
-        """(concept, image) float32: the mean over members (of each its best unit) of the peak in standard deviations
-        from its mean over the images. Rows as `Concept.row`."""
+        """(concept, image) float32: the mean over members (of each its `Concept.best`) of the peak in standard
+        deviations from its mean over the images. Rows as `Concept.row`."""
         return activation(self._z, [places.tolist() for places in self._best])
 
     @cached_property

@@ -75,10 +75,12 @@ class Concept:
 
     @property
     def best(self) -> dict[str, ConceptUnit]:
-        """Of each member with a unit in it, the one of largest r."""
+        """Of each member with a unit in it, the one farthest above the null; of the hub the one that names the
+        concept. The strength is the mean of their distances, 0 for a member without one."""
         found: dict[str, ConceptUnit] = {}
-        for unit in self.members:
-            if unit.member not in found or unit.r > found[unit.member].r:
+        for unit in self.members:  # of the hub's, the first names it
+            known = found.get(unit.member)
+            if known is None or unit.r - unit.null > known.r - known.null:
                 found[unit.member] = unit
         return found
 

@@ -208,6 +208,9 @@ def test_a_concept_is_named_by_the_text_its_activation_follows(world: World, ros
     label_c, r_c = table["label"].to_pylist(), table["label_r"].to_pylist()
     assert len(label_c) > 20
     for concept in (each for member in store.members for each in store.concepts(member.name)):
+        assert concept.best[concept.hub].address == concept.address
+        above = [unit.r - unit.null for name, unit in concept.best.items() if name != concept.hub]
+        assert concept.strength == pytest.approx(sum(above) / (len(plain.members) - 1), abs=1e-9)
         number_i = np.mean([z_of(dictionary, unit.row) for unit in concept.best.values()], axis=0)
         text, r = plain_label(like_wi, number_i)
         assert label_c[concept.row] == text
