@@ -14,6 +14,7 @@ from pages._ui import (
     heads_relabel,
     heads_steps,
     heads_texts,
+    labels,
     pools,
     resources,
     scores,
@@ -62,6 +63,7 @@ def main() -> None:
     )
     answer, baseline = store.head(str(chosen.view.head)), store.baseline(str(chosen.view.head))
     heads_texts.title(answer, baseline)
+    given = labels.beside(opened.store.facts().bundle, answer.summary.address)
     heads_steps.draw(chosen, heads, store.heads())
     if not answer.texts:
         states.empty("This head has no texts", "What it writes does not vary over the images, so no text explains it.")
@@ -76,7 +78,7 @@ def main() -> None:
         drawn: dict[str, object] = heads_neurons.draw(opened, answer.summary.address)
     with right, states.calm():  # an image that cannot be shown costs its part of the page only
         drawn |= _images(opened, chosen, answer, baseline, pick)
-    figures.page_data(lambda: _data(opened, chosen, answer, baseline, pick) | drawn, "head")
+    figures.page_data(lambda: _data(opened, chosen, answer, baseline, pick) | drawn | {"by hand": given}, "head")
 
 
 def _images(

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages._ui import (
     figures,
+    labels,
     neurons_effects,
     neurons_images,
     neurons_maps,
@@ -37,12 +38,13 @@ def main() -> None:
     steps.style()
     if chosen.view.neuron is None:
         st.title("Neurons")
-        neurons_steps.draw(chosen, table, rows)
+        neurons_steps.draw(opened, chosen, table, rows)
         neurons_table.draw(opened, chosen, table, rows)
         return
     summary = table.summary(chosen.view.neuron)
     neurons_texts.title(summary, table)
-    neurons_steps.draw(chosen, table, rows)
+    given = labels.beside(opened.store.facts().bundle, summary.address)
+    neurons_steps.draw(opened, chosen, table, rows)
     if not summary.std:
         states.empty("This neuron is never active", "What it writes does not vary over the images, so nothing tells.")
         return
@@ -53,7 +55,7 @@ def main() -> None:
     drawn: dict[str, Any] = {}
     with right, states.calm():  # an image that cannot be shown costs its part of the page only
         drawn = _tab(opened, chosen)
-    everything = {"bundle": opened.name, "view": chosen.view, "neuron": summary}
+    everything = {"bundle": opened.name, "view": chosen.view, "neuron": summary, "by hand": given}
     figures.page_data(lambda: everything | told | drawn, "neuron")
 
 

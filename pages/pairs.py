@@ -8,6 +8,7 @@ from core.store.pair_answers import PairSummary
 from core.store.pairs import PairTable
 from pages._ui import (
     figures,
+    labels,
     pairs_image,
     pairs_images,
     pairs_maps,
@@ -45,6 +46,7 @@ def main() -> None:
         return
     summary = table.summary(chosen.view.pair)
     pairs_texts.title(summary, summary.label or table.short(summary.address))
+    given = labels.beside(opened.store.facts().bundle, summary.address)
     pairs_steps.draw(chosen, table, _listed(opened, chosen, table), summary)
     if not summary.score:
         states.empty("This pair does nothing", "What it writes does not vary over the images, so nothing tells.")
@@ -56,7 +58,7 @@ def main() -> None:
     drawn: dict[str, Any] = {}
     with right, states.calm():  # an image that cannot be shown costs its part of the page only
         drawn = _tab(opened, chosen, table, summary)
-    everything = {"bundle": opened.name, "view": chosen.view, "pair": summary}
+    everything = {"bundle": opened.name, "view": chosen.view, "pair": summary, "by hand": given}
     figures.page_data(lambda: everything | told | drawn, "pair")
 
 

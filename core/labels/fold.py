@@ -57,6 +57,11 @@ class Standing:
         return "uninterpretable" if "uninterpretable" in kinds else "unsure" if "unsure" in kinds else "open"
 
     @cached_property
+    def labels(self) -> tuple[Event, ...]:
+        """What it is called: the adjudication alone where there is one, else each annotator's label."""
+        return (self.adjudication,) if self.adjudication else tuple(e for e in self.by.values() if e.kind == "label")
+
+    @cached_property
     def label(self) -> Event | None:
         """The event whose text is the current label; None where nobody gave one or they differ."""
         if self.adjudication:

@@ -195,7 +195,7 @@ def _concept(address: str) -> Shown:
     texts += [text.text for unit in concept.members for text in found.store.texts(unit.address)]
     texts = list(dict.fromkeys(texts))[:CANDIDATES]
     row = {
-        "title": "Its images: where its units are strongest together",
+        "title": "Its images: of largest activation, of each model its best unit",
         "images": _images(found, hits, captions=False),
     }
     told = f"concept of {concept.models} models · {len(concept.members)} units"

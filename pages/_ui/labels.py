@@ -35,6 +35,27 @@ def ledger(bundle: str, fresh: bool = True) -> Ledger:
     return found
 
 
+def beside(bundle: str, address: str) -> list[dict[str, str]]:
+    """A line with what people call a unit of a bundle, or a concept of a dictionary, by its id; returns it. Nothing
+    where nobody has labelled anything here: looking at a unit makes no database."""
+    url = default_url(resources.bundles_folder())
+    file = url.removeprefix("sqlite:///")
+    if file != url and not Path(file).exists():
+        return []
+    try:
+        standing = ledger(bundle)
+    except LabelsUnavailable:  # the desk says why
+        return []
+    given = [(end, event) for end in ("+", "-", "") for event in standing.standing(address, end).labels]
+    if given:
+        said = " · ".join(
+            f"{end.replace('-', '−')} **{plain(event.text, 120)}** ({plain(event.annotator)})".strip()
+            for end, event in given
+        )
+        st.markdown(f":small[:material/edit_note: By hand: {said}]")
+    return [{"end": end, "text": event.text, "annotator": event.annotator} for end, event in given]
+
+
 def annotator() -> str | None:
     """Who labels in this session: the login's name where one is configured, else the name chosen in the app."""
     if access.login_needed():

@@ -7,11 +7,12 @@ import streamlit as st
 
 from core.ids import Neuron, Unit
 from core.store.neurons import NeuronTable
-from pages._ui import steps
+from pages._ui import rosetta_links, steps
+from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
 
 
-def draw(chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
+def draw(opened: Opened, chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
     """All of it. Steps go through `rows`, the neurons that pass the table's filters, in its order; another
     neuron keeps the tab and the heatmaps."""
     view, columns = chosen.view, table.columns()
@@ -24,6 +25,7 @@ def draw(chosen: Chosen[Any], table: NeuronTable, rows: np.ndarray) -> None:
         steps.layers(table.layers, view.neuron.layer, go, "neuron")
     with steps.onward(str(view.neuron)):
         st.button("All neurons", icon=":material/table_rows:", on_click=chosen.go, kwargs={"neuron": None})
+        rosetta_links.to_concept(opened, str(view.neuron))
 
 
 def _field(chosen: Chosen[Any], table: NeuronTable) -> None:

@@ -12,6 +12,7 @@ from pages._ui import (
     desk_links,
     figures,
     grid,
+    labels,
     overlays,
     rosetta_figures,
     rosetta_frame,
@@ -37,6 +38,7 @@ HOW = {
 def draw(found: Opened, chosen: Chosen[RosettaView], concept: Concept) -> dict[str, Any]:
     """The page's body; returns what it drew."""
     st.subheader(plain(label(concept)), anchor=False)
+    given = labels.beside(found.store.id, concept.address)
     _told(found, concept)
     desk_links.concept(found, concept)
     maps = found.store.maps(concept)
@@ -50,7 +52,9 @@ def draw(found: Opened, chosen: Chosen[RosettaView], concept: Concept) -> dict[s
             help="Off: a row has one scale, so that strong and weak maps differ. On: each map's largest value in full "
             "colour, and its value under the image.",
         )  # fmt: skip
-    st.markdown(f"**The {len(concept.images)} images** in which its units are together most active")
+    st.markdown(
+        f"**The {len(concept.images)} images** of largest activation: the mean over models, of each its best unit"
+    )
     grid.images(
         found, concept.images, key="rosetta-plain", size=SIZE, label="Images of this concept",
         alts=[f"image {image}" for image in concept.images],
@@ -70,7 +74,7 @@ def draw(found: Opened, chosen: Chosen[RosettaView], concept: Concept) -> dict[s
     with right:
         texts = _texts(found, concept)
     _units(concept)
-    return {"concept": concept, "maps": maps, "correlations": corr_nn, "texts": texts}
+    return {"concept": concept, "maps": maps, "correlations": corr_nn, "texts": texts, "by hand": given}
 
 
 def match(unit: ConceptUnit) -> str:
@@ -191,6 +195,7 @@ def _texts(found: Opened, concept: Concept) -> dict[str, Any]:
 
 def _units(concept: Concept) -> None:
     st.markdown("**Its units**")
+    st.caption("Units of the hub are matched with none; their r is the largest with a partner. Null: see above.")
     figures.table(
         pd.DataFrame(
             {

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.store.dictionary_answers import MemberInfo
-from pages._ui import overview_entry, resources
+from core.errors import AddressError, UnitscopeError
+from core.store.dictionary import Dictionary
+from core.store.dictionary_answers import Concept, MemberInfo
+from pages._ui import dictionaries, overview_entry, resources, selection
 from pages._ui.resources import Opened
 from pages._ui.selection import BUNDLE
 
@@ -39,6 +41,39 @@ def page(member: MemberInfo, layer: str, unit: int) -> tuple[str, str] | None:
         if address is not None:
             return listing.path.name, address
     return None
+
+
+def to_concept(opened: Opened, address: str) -> None:
+    """The link from a neuron's page to the concept that other models share with it, if a dictionary here has one."""
+    for name in dictionaries.names():
+        try:
+            found = dictionaries.open_named(name)
+        except UnitscopeError:
+            continue
+        if concepts := holding(found.store, opened, address):
+            st.page_link(
+                overview_entry.target("rosetta", "Rosetta"),
+                label=f"Shared by {concepts[0].models} models",
+                icon=":material/translate:",
+                help="The Rosetta concept that it is in.",
+                query_params=selection.query(dictionary=name, hub=concepts[0].hub, concept=concepts[0].address),
+                width="content",
+            )
+            return
+
+
+def holding(store: Dictionary, opened: Opened, address: str) -> list[Concept]:
+    """The concepts that a neuron of a bundle's model is in: those that start from its own model first, then the
+    strongest; none where the dictionary does not compare it."""
+    digest = opened.store.facts().weights_digest
+    for member in store.members:
+        if member.clip and member.weights_digest == digest:
+            name = f"{member.name}:{address}" if "." in address else f"{member.name}:{LAST_OF_RESNET}.{address}"
+            try:
+                return sorted(store.concepts_of_unit(name), key=lambda concept: concept.hub != member.name)
+            except AddressError:  # the dictionary compares other layers
+                return []
+    return []
 
 
 def unit_in(opened: Opened, member: MemberInfo, layer: str, unit: int) -> str | None:

@@ -6,6 +6,7 @@ from concurrent.futures import wait
 import numpy as np
 import streamlit as st
 
+from core.errors import AddressError
 from core.labels.events import SENSES
 from core.store.dictionary import Dictionary
 from core.store.dictionary_answers import Concept
@@ -62,7 +63,10 @@ def of(opened: Opened, address: str, end: str, text: str, excluded: Collection[i
     """The score of a label, and where there is none, why. A text that is not in the pool is embedded by the live model
     if that is ready."""
     if ":" in address:
-        found = dictionaries.having(address).store
+        try:
+            found = dictionaries.having(address).store
+        except AddressError as error:
+            return None, str(error)
         concept = found.concept(address)
         assert concept is not None
         return _of_concept(found, concept, text, excluded)

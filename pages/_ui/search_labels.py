@@ -50,10 +50,7 @@ class Indexed:
         kind = self._kind(address)
         if kind is None:  # labelled in another bundle's unit that this one lacks
             return
-        standing = ledger.standing(address, end)
-        events = [event for event in standing.by.values() if event.kind == "label"]
-        if standing.adjudication:
-            events = [standing.adjudication]
+        events = ledger.standing(address, end).labels
         said = tuple(Said(address, kind, event.text, event.annotator, end) for event in events)
         self.index.replace(address, end, kind, said)
         self._hand.setdefault(address, {})[end] = said

@@ -256,7 +256,7 @@ def test_a_badge_reads_as_it_should(opened: resources.Opened) -> None:
     plain = opened.store.label_scores.score("L1.N20", "+", text_o, "by hand")
     assert plain and f"r {made.pearson}" in scores.told(plain, made).replace("\\", "")
     made, why = scores.of(opened, "member:layer1.N3", "", text)
-    assert made is None and "Concepts of a dictionary" in why
+    assert made is None and "No dictionary here has a concept" in why
 
 
 def test_a_text_that_is_not_in_the_pool_waits_for_the_live_model(opened: resources.Opened) -> None:
