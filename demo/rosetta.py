@@ -5,7 +5,8 @@ The dictionary's models are run once more over its images, demo images whose tru
 correlated over images with the indicator of every value of every factor; and its map (the mean of the same units' maps,
 standardised, at 8 × 8) over images and positions with the masks: where the objects of a kind, of a category, or any
 stand, and where a place shows. Shown is the value that it follows best, beside controls for the same value: the best of
-its own units, the best single unit of all models, and the median and the best of 200 units drawn by chance.
+its own units, the best single unit of all models, and the median and the best of 200 units drawn by chance. And the
+share of labels that are right (demo/concept_labels.py).
 """
 
 import argparse
@@ -24,7 +25,7 @@ from core.bundle.dictionary import open_dictionary
 from core.errors import UnitscopeError
 from core.models.zoo import Member, load_recorded_member
 from core.store.dictionary import Concept, Dictionary
-from demo import map_truth
+from demo import concept_labels, map_truth
 from demo.images import IMAGES
 from demo.map_truth import Sums, on_grid, read_masks
 from demo.neurons import Truth
@@ -193,6 +194,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         members = [load_recorded_member(member.facts) for member in dictionary.members]
         followed = follow(dictionary, members, concepts, arguments.images)
+        labels = concept_labels.told(dictionary, concepts)
     except UnitscopeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -203,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
         for row in rows:
             print(json.dumps(asdict(row)))
         return 0
-    print("\n".join(medians(followed, len(std_u), random)))
+    print("\n".join([*medians(followed, len(std_u), random), *labels]))
     above = sum(abs(row.correlation) > row.best_random for row in rows)
     beyond = sum(abs(row.correlation) > row.single for row in rows)
     values = distinct(rows)

@@ -96,7 +96,7 @@ def test_labels_of_concepts_have_scores(visit: Visit, monkeypatch: pytest.Monkey
     seen = list(concept.images[:4])
     made = scores.beside(visit.opened, concept.address, "", text, seen)
     assert made == store().scores.score(concept, text, seen) and made is not None and made.images == 20
-    assert str(made.pearson) in drawn[-1] and "that it was made from" in drawn[-1]
+    assert str(made.pearson) in drawn[-1].replace("\\", "") and "that it was made from" in drawn[-1]
     assert scores.beside(visit.opened, concept.address, "", "of no pool") is None and "not in the" in drawn[-1]
     assert scores.beside(visit.opened, "demo-vit:L9.N9", "", text) is None and "No dictionary here" in drawn[-1]
 

@@ -1,5 +1,8 @@
 """The ground-truth check of a dictionary: masks on a grid, streamed correlations, and what counts as confirmed."""
 
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,7 +12,8 @@ from PIL import Image
 from core.bundle.dictionary import open_dictionary
 from core.errors import InputError
 from core.store.dictionary import Dictionary
-from demo import map_truth, rosetta
+from core.store.dictionary_answers import Label, UnitText
+from demo import concept_labels, map_truth, rosetta
 from demo.images import IMAGES, mask_png
 from demo.map_truth import GRID, NAMES, Sums, on_grid, place_shares, read_masks
 from demo.rosetta import Confirmed, Following
@@ -184,3 +188,44 @@ def test_a_unit_that_is_a_mask_is_found_to_follow_it(monkeypatch: pytest.MonkeyP
     assert 0.5 < followed.r_uv[4, any_object] < 1
     assert not followed.r_uv[2].any() and not activation.r_uv[2].any()
     assert tuple(followed.names) == map_truth.NAMES
+
+
+def test_shares_of_labels_that_are_right() -> None:
+    """Three concepts follow a place each: one is called by it, one by another; the third has no label."""
+    images = pa.parquet.read_table(IMAGES / "manifest.parquet").slice(0, 400)
+    places = ("forest", "beach", "snow")
+    is_pi = np.array([[place == given for given in images["place"].to_pylist()] for place in places], float)
+    pool = ["a photo taken in a forest", "snow"]
+
+    @dataclass
+    class Unit:
+        address: str
+        member: str
+        r: float
+
+    @dataclass
+    class Named:
+        row: int
+        label: Label | None
+        best: dict[str, Unit]
+
+    class Told:
+        activation = is_pi + np.random.default_rng(0).normal(0, 0.1, is_pi.shape)
+        members = (SimpleNamespace(name="clip", clip=True), SimpleNamespace(name="cnn", clip=False))
+        bundle = SimpleNamespace(table=lambda name: images, array=lambda name: is_pi[[0, 2]].astype(np.float16))
+
+        def __init__(self) -> None:
+            self.pool = pool
+
+        def texts(self, address: str) -> list[UnitText]:
+            return {"clip:L0.N0": [UnitText("snow", "map", 0.5)], "clip:L0.N1": []}[address]
+
+    concepts = [
+        Named(0, Label(pool[0], 0.9), {"clip": Unit("clip:L0.N0", "clip", 0.5)}),
+        Named(1, Label(pool[1], 0.1), {"clip": Unit("clip:L0.N1", "clip", 0.5), "cnn": Unit("cnn:a.N0", "cnn", 0.9)}),
+        Named(2, None, {"cnn": Unit("cnn:a.N1", "cnn", 0.9)}),
+    ]
+    lines = concept_labels.told(Told(), concepts)  # type: ignore[arg-type] # what it asks for
+    assert "label: " in lines[0] and "in 50.0% of 2 concepts (50.0% of the 2 " in lines[0]
+    assert "text of a CLIP unit: " in lines[1] and "in 0.0% of 1 concepts" in lines[1]
+    assert "random text: " in lines[2] and "of 3 concepts" in lines[2]
