@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from core.errors import ActivationMismatch, UnknownModel, WeightsError
+from core.models.hub import hub_or_cache
 
 
 def activation_of(config: dict[str, Any]) -> str:
@@ -39,7 +40,8 @@ def resolve_weights(name: str, pretrained: str, config: dict[str, Any]) -> str:
     if trained != architecture:
         raise ActivationMismatch(mismatch(name, architecture, f"the weights '{pretrained}'", trained))
     try:
-        return open_clip.download_pretrained(tag_config)
+        with hub_or_cache():
+            return open_clip.download_pretrained(tag_config)
     except Exception as error:  # hub clients raise many kinds; each means "could not be fetched"
         raise WeightsError(
             f"The weights '{pretrained}' of {name} could not be downloaded ({type(error).__name__}: {short(error)}). "

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from core.errors import UnknownModel, UnsupportedTower, WeightsError
+from core.models.hub import hub_or_cache
 from core.models.load import RANDOM_SEED, pick_device
 from core.models.taps import Tap
 from core.models.weights import check_finite, folder_weights, load_weights, short, weights_digest
@@ -142,7 +143,8 @@ def _fetch(source: TimmSource, asked: str) -> Any:
             "model on purpose."
         )
     try:
-        model = timm.create_model(source.model, pretrained=True, pretrained_cfg_overlay=dict(source.overlay))
+        with hub_or_cache():
+            model = timm.create_model(source.model, pretrained=True, pretrained_cfg_overlay=dict(source.overlay))
     except Exception as error:  # hub clients raise many kinds; each means "could not be fetched"
         raise WeightsError(
             f"The weights of {asked} could not be downloaded ({type(error).__name__}: {short(error)}). Check the "
