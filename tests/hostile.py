@@ -4,6 +4,7 @@
 give a faithful picture. Other tests write them into a folder with `write_hostile(folder)`.
 """
 
+import functools
 import io
 import struct
 import zlib
@@ -64,6 +65,7 @@ def png(width: int, height: int, bits: int, colour: int, rows: bytes, *extra: by
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + body + png_chunk(b"IEND", b"")
 
 
+@functools.cache
 def bomb_png(side: int = 9_000) -> bytes:
     """A few kB that declare, and really hold, side² black pixels of 3 bytes."""
     packer = zlib.compressobj(9)

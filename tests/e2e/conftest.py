@@ -12,6 +12,7 @@ from pages._ui import figures, labels, live, resources
 from tests.e2e.plain_case import SHOWN, Case
 from tests.e2e.rosetta_case import made, words
 from tests.e2e.world import World, call, make_world
+from tests.e2e.zygote import Zygote
 from tests.reference.plain_neurons import PlainNeurons, plain_neurons
 from tests.towers.zoo_models import save_timm
 
@@ -60,6 +61,14 @@ def rosetta_cnn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rosetta_whole(world: World, rosetta_cnn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed dictionary, for reading only."""
     return made(words(world, rosetta_cnn, tmp_path_factory.mktemp("rosetta")))
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """Starts commands that are killed."""
+    made = Zygote(tmp_path_factory.mktemp("zygote") / "log")
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module", params=["vit", "resnet"])

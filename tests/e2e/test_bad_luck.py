@@ -2,14 +2,11 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,7 @@ import pytest
 from core.bundle.lock import run_lock
 from core.bundle.write import list_files
 from precompute import run as pipeline
-from tests.e2e.world import World, as_nobody, assert_same, call, refused
+from tests.e2e.world import World, as_nobody, assert_same, call, file_size_limit, refused
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,17 +125,6 @@ def test_a_disk_without_room_is_told_before_the_run(
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 10**3))
     refused(world.run(tmp_path), "This bundle needs", "1.0 kB are free", "--out", "--layers")
     assert list(tmp_path.iterdir()) == []
-
-
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond `size` bytes; SIGXFSZ is ignored by Python, so writes fail."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [1_000, 6_000, 20_000, 60_000])

@@ -20,6 +20,7 @@ from core.store import Store
 from demo import neurons, pairs
 from demo.heads import track
 from precompute.cli import main
+from tests.once import once
 
 IMAGES = Path(__file__).resolve().parents[2] / "demo" / "images"
 MODELS = ("demo-vit", "demo-rn")
@@ -28,7 +29,11 @@ MODELS = ("demo-vit", "demo-rn")
 @pytest.fixture(scope="module", params=MODELS)
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle over every sixth image of the demo's data set: 408 images, four of each of 102 objects."""
-    folder = tmp_path_factory.mktemp("demo")
+    folder = once(tmp_path_factory, request.param, lambda folder: make(request.param, folder))
+    return open_bundle(next((folder / "out").iterdir()))
+
+
+def make(model: str, folder: Path) -> None:
     listing = pq.read_table(IMAGES / "manifest.parquet")
     listing = listing.take(list(range(0, listing.num_rows, 6)))
     listing = listing.append_column("class", pa.array([p.split("/")[0] for p in listing["path"].to_pylist()]))
@@ -36,9 +41,8 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     for path in listing["path"].to_pylist():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_bytes((IMAGES / path).read_bytes())
-    words = ["run", "--model", request.param, "--images", str(folder), "--pool", "demo", "--out", str(folder / "out")]
+    words = ["run", "--model", model, "--images", str(folder), "--pool", "demo", "--out", str(folder / "out")]
     assert main([*words, "--quiet", "--device", "cpu", "--shard", "128"]) == 0
-    return open_bundle(next((folder / "out").iterdir()))
 
 
 def test_the_bundle_is_whole_and_closes(bundle: Bundle) -> None:

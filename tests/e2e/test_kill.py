@@ -1,57 +1,16 @@
 """kill -9 at any stage: what is finished is kept, and the bundle comes out the same, byte for byte."""
 
-import json
 import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from core.bundle.verify import verify
 from tests.e2e.world import World, assert_same, call, leftovers
-
-ROOT = Path(__file__).parents[2]
-
-
-class Zygote:
-    """Starts commands in processes of their own; see zygote.py."""
-
-    def __init__(self, log: Path) -> None:
-        command = [sys.executable, "-m", "tests.e2e.zygote"]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.log = log
-        assert self._line() == "ready"
-
-    def run(
-        self, words: list[str], *, delay: float | None = None, step: int | None = None, name: str | None = None
-    ) -> int:
-        """Run a command, killed as zygote.py says; returns its exit code, or the negative signal."""
-        assert self.process.stdin is not None
-        order = {"words": words, "delay": delay, "step": step, "name": name, "log": str(self.log)}
-        print(json.dumps(order), file=self.process.stdin, flush=True)
-        return int(self._line())
-
-    def said(self) -> str:
-        """What all commands so far have printed, for messages."""
-        return self.log.read_text()[-4000:]
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    made = Zygote(tmp_path_factory.mktemp("zygote") / "log")
-    yield made
-    made.process.stdin.close()
-    assert made.process.wait(60) == 0
+from tests.e2e.zygote import Zygote
 
 
 def stage(folder: Path) -> str:
@@ -75,7 +34,7 @@ def test_kills_at_random_moments(zygote: Zygote, world: World, vit_bundle: Path,
         assert zygote.run(world.run(tmp_path / name)) == 0, zygote.said()
         whole = time.perf_counter() - started
     stages: list[str] = []
-    while len(stages) < 8 or len(set(stages)) < 3:
+    while len(stages) < 5 or len(set(stages)) < 3:
         status = zygote.run(words, delay=rng.uniform(0.1, 0.8) * whole)
         if status == 0:  # it had come to its end before
             assert_same(folder, vit_bundle)
@@ -100,7 +59,7 @@ def test_kills_on_both_sides_of_commits(zygote: Zygote, world: World, vit_bundle
         stages.append(stage(folder))
         # shards are kept, so a few commits further is always further; what follows them is made again from its start
         at_the_end = not stages[-1].startswith(("start", "plan", "shard"))
-        step = step + rng.randint(9, 15) if at_the_end else rng.randint(6, 30)
+        step = step + rng.randint(16, 30) if at_the_end else rng.randint(8, 44)
     assert {"merge", "labels", "indexes"} < set(stages), (stages, zygote.said())
     assert len({name for name in stages if name.startswith("shard")}) >= 3 and len(stages) >= 12, stages
     assert_same(folder, vit_bundle)
@@ -130,33 +89,37 @@ def test_a_killed_merge_can_be_repeated(zygote: Zygote, world: World, vit_bundle
     assert_same(parts[0], vit_bundle)
 
 
-def test_workers_leave_with_a_killed_parent(world: World, vit_bundle: Path, tmp_path: Path) -> None:
-    """A true process from the command line, with worker processes of its own."""
+def test_workers_leave_with_a_killed_parent(zygote: Zygote, world: World, vit_bundle: Path, tmp_path: Path) -> None:
+    """With worker processes of its own."""
     folder = tmp_path / vit_bundle.name
-    command = [sys.executable, "-m", "precompute", *world.run(tmp_path, "--jobs", 2)]
-    log = (tmp_path / "log").open("w")
-    parent = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    parent = zygote.start(world.run(tmp_path, "--jobs", 2))
     try:
-        wait_for(lambda: stage(folder).startswith("shard") or parent.poll() is not None, 120)
-        parent.kill()
-        assert parent.wait() == -signal.SIGKILL, (tmp_path / "log").read_text()
-        wait_for(lambda: not alive(parent.pid), 30)
+        wait_for(lambda: stage(folder).startswith("shard") or not alive(parent), 120)
+        assert members(parent) >= 3, zygote.said()
+        os.kill(parent, signal.SIGKILL)
+        assert zygote.ended() == -signal.SIGKILL, zygote.said()
+        wait_for(lambda: not alive(parent), 30)
     finally:
-        if alive(parent.pid):
-            os.killpg(parent.pid, signal.SIGKILL)
+        if alive(parent):
+            os.killpg(parent, signal.SIGKILL)
     assert_same(call(world.run(tmp_path)).bundle, vit_bundle)
 
 
 def alive(group: int) -> bool:
-    """Whether any process of the group still runs; those that ended and were not waited for don't count."""
+    """Whether any process of the group still runs."""
+    return members(group) > 0
+
+
+def members(group: int) -> int:
+    """How many of its processes run; those that ended and were not waited for don't count."""
+    found = 0
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _, member_of = status.read_text().rsplit(")", 1)[1].split()[:3]
         except OSError:  # it ended meanwhile
             continue
-        if int(member_of) == group and state != "Z":
-            return True
-    return False
+        found += int(member_of) == group and state != "Z"
+    return found
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:

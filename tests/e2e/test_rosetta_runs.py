@@ -1,10 +1,7 @@
 """`python -m precompute rosetta` in good and bad luck: divided, killed, refused, repeated."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +16,8 @@ from core.models.zoo_member import TappedMember
 from core.store.dictionary import Dictionary
 from precompute import rosetta_match
 from tests.e2e.rosetta_case import BATCH, assert_same, folder_in, made, words
-from tests.e2e.world import World, call, leftovers, refused
-
-ROOT = Path(__file__).parents[2]
+from tests.e2e.world import World, call, file_size_limit, leftovers, refused
+from tests.e2e.zygote import Zygote
 
 
 def test_it_is_whole_and_made_only_once(world: World, rosetta_cnn: Path, rosetta_whole: Path) -> None:
@@ -59,37 +55,21 @@ def test_batch_size_changes_rounding_alone(
     assert one.axes["concept"].size == pytest.approx(other.axes["concept"].size, rel=0.02)
 
 
-DIE = """
-import os, signal, sys
-import torch
-torch.set_num_threads(1)
-from precompute import rosetta_match
-from precompute.cli import main
-rosetta_match.CHECKPOINT_S = -1.0
-real, left = os.replace, int(sys.argv[1])
-def replace(a, b):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(a, b)
-os.replace = replace
-sys.exit(main(sys.argv[2:]))
-"""
-
-
-def die(step: int, given: list[str]) -> None:
-    """Run until right before the step-th file gets its name."""
-    command = [sys.executable, "-c", DIE, str(step), *given]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert process.returncode == -signal.SIGKILL, process.stderr
+def die(zygote: Zygote, step: int, given: list[str]) -> None:
+    """Run, with sums saved after every batch, until right before the step-th file gets its name."""
+    assert zygote.run(given, step=2 * step - 1, eager=True) == -signal.SIGKILL, zygote.said()
 
 
 def test_a_killed_pass_goes_on_where_its_sums_were_written(
-    world: World, rosetta_cnn: Path, rosetta_whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    rosetta_cnn: Path,
+    rosetta_whole: Path,
+    zygote: Zygote,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given, starts = words(world, rosetta_cnn, tmp_path), []
-    die(2, given)
+    die(zygote, 2, given)
     real = rosetta_match.batches
 
     def batches(*arguments: Any, start: int = 0) -> Any:
@@ -102,12 +82,12 @@ def test_a_killed_pass_goes_on_where_its_sums_were_written(
 
 
 def test_killed_again_and_again_it_comes_out_the_same(
-    world: World, rosetta_cnn: Path, rosetta_whole: Path, tmp_path: Path
+    world: World, rosetta_cnn: Path, rosetta_whole: Path, zygote: Zygote, tmp_path: Path
 ) -> None:
     """In the second pass, right before matches are kept, and twice while arrays are written."""
     given, folder = words(world, rosetta_cnn, tmp_path, "--memory", "0.005"), tmp_path / rosetta_whole.name
     for step in (4, 3, 12, 20):
-        die(step, given)
+        die(zygote, step, given)
         assert (folder / ".work").is_dir() and not (folder / "rosetta.json").exists()
     assert made(given) == folder
     assert_same(rosetta_whole, folder)
@@ -123,10 +103,13 @@ def test_a_damaged_checkpoint_is_left_alone(
     assert_same(rosetta_whole, made(words(world, rosetta_cnn, tmp_path)))
 
 
-def test_random_weights_are_used_on_purpose_alone(world: World, tmp_path: Path) -> None:
-    refused(
-        words(world, tmp_path, tmp_path, "--models", world.model("vit"), "timm:resnet18"), "could not be downloaded"
-    )
+def test_random_weights_are_used_on_purpose_alone(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    wanted = words(world, tmp_path, tmp_path, "--models", world.model("vit"), "timm:resnet18")
+    refused(wanted, "timm:resnet18 could not be downloaded", "127.0.0.1:9 cannot be reached", "Check the network")
     given = ["--models", world.model("vit"), "timm:test_vit", "--allow-random-weights", "--number", 34]
     done = call(words(world, tmp_path, tmp_path, *given))
     assert done.code == 0, done.err
@@ -185,14 +168,7 @@ def test_a_disk_that_fills_is_told_and_the_run_goes_on_later(
 ) -> None:
     """A limit on the size of files stands for the disk."""
     given = words(world, rosetta_cnn, tmp_path)
-    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); import signal; "
-    limit += (
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from precompute.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", limit, *given], cwd=ROOT, capture_output=True, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert process.returncode == 1 and "allows no file this large" in process.stderr, process.stderr
-    assert "Traceback" not in process.stderr
+    with file_size_limit(60_000):
+        done = call(given)
+    assert done.code == 1 and "allows no file this large" in done.err and "Traceback" not in done.err, done.err
     assert_same(rosetta_whole, made(given))

@@ -102,10 +102,8 @@ def _one_layer(
     for h in range(a.num_heads):
         rows = slice(2 * a.embed_dim + h * width, 2 * a.embed_dim + (h + 1) * width)
         out_dk = scale_d[:, None] * a.out_proj.weight[:, h * width : (h + 1) * width]
-        y_bd = torch.zeros_like(entering_btd[:, 0])
-        for t in range(x_btd.shape[1]):
-            value_bk = u_btd[:, t] @ a.in_proj_weight[rows].T + (a.in_proj_bias[rows] * share if equal else 0)
-            y_bd = y_bd + attn_bht[:, h, t, None] * (value_bk @ out_dk.T)
+        value_btk = u_btd @ a.in_proj_weight[rows].T + (a.in_proj_bias[rows] * share if equal else 0)
+        y_bd = (attn_bht[:, h, :, None] * value_btk).sum(1) @ out_dk.T
         if equal:
             y_bd = y_bd + scale_d * a.out_proj.bias * share / a.num_heads
         layers = len(end.visual.transformer.resblocks)

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import open_clip
+import pytest
 import safetensors.torch
 import torch
 
@@ -10,6 +12,13 @@ from tests.towers.tiny import OUT, RESNET, VIT, tiny_clip
 
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
 PREPROCESS = {"mean": [0.5, 0.4, 0.3], "std": [0.25, 0.2, 0.3], "interpolation": "bilinear", "resize_mode": "shortest"}
+
+
+def build_in(patch: pytest.MonkeyPatch) -> str:
+    """The name of a small ResNet that open_clip has as one of its own architectures while `patch` lasts."""
+    config = {"embed_dim": OUT, "vision_cfg": RESNET, "text_cfg": TEXT}
+    patch.setitem(open_clip.factory._MODEL_CONFIGS, "RN-tiny", config)
+    return "RN-tiny"
 
 
 def save_model(

@@ -1,5 +1,6 @@
 """The Heads page without a browser; the live model stands in where relabelling and heatmaps need one."""
 
+import dataclasses
 import io
 import json
 import re
@@ -254,11 +255,12 @@ def test_too_many_texts_get_a_sentence(store: Store) -> None:
 
 def test_texts_too_large_to_keep_stay_in_the_session(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "explainer", lambda opened: Model())
-    app = give(run(tab="relabel"), "\n".join(f"{n} " + "x" * 950 for n in range(4_600)))
-    assert not app.exception and "4,600 texts in use" in texts(app)
+    monkeypatch.setattr("pages._ui.pools.SHELF", dataclasses.replace(pools.SHELF, max_file_bytes=2**20))
+    app = give(run(tab="relabel"), "\n".join(f"{n} " + "x" * 950 for n in range(1_150)))
+    assert not app.exception and "1,150 texts in use" in texts(app)
     app.checkbox(key="pool-keep").check().run()
-    assert "too large to be kept" in texts(app) and not app.checkbox(key="pool-keep").value
-    assert "4,600 texts in use" in texts(app)
+    assert "too large to be kept: at most 1 MB" in texts(app) and not app.checkbox(key="pool-keep").value
+    assert "1,150 texts in use" in texts(app)
 
 
 # --- heatmaps ---------------------------------------------------------------------------------------------------------

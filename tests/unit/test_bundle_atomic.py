@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -21,6 +21,7 @@ from core.bundle import atomic
 from core.bundle.write import BundleWriter
 from core.errors import BundleDamaged, StorageError
 
+pytestmark = pytest.mark.usefixtures("real_fsync")
 ROOT = Path(__file__).parents[2]
 _DTYPES = (
     hnp.boolean_dtypes() | hnp.integer_dtypes(endianness="?") | hnp.floating_dtypes(endianness="?", sizes=(16, 32, 64))
@@ -28,7 +29,9 @@ _DTYPES = (
 _ARRAYS = _DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0, max_side=4)))
 
 
-@settings(max_examples=50, deadline=None)  # each waits for two fsyncs
+@settings(  # each waits for four fsyncs
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(arrays=st.dictionaries(st.text(max_size=20).filter(lambda name: name != "__metadata__"), _ARRAYS, max_size=4))
 def test_arrays_come_back_as_saved_and_order_does_not_change_the_bytes(tmp_path_factory, arrays):
     folder = tmp_path_factory.mktemp("arrays")

@@ -17,7 +17,7 @@ from core.errors import ActivationMismatch, UnknownModel, UnsupportedTower, Weig
 from core.methods.first_order import FirstOrder
 from core.models.load import LoadedModel, demo_models, load_model
 from precompute.worker import CLOSING
-from tests.towers.saved import PREPROCESS, TEXT, save_model
+from tests.towers.saved import PREPROCESS, TEXT, build_in, save_model
 from tests.towers.tiny import OUT, images
 
 
@@ -71,13 +71,15 @@ def test_a_built_in_architecture_with_random_weights(rn50: LoadedModel) -> None:
     assert (rn50.tower.heads, rn50.tower.width, rn50.tower.out_dim, rn50.tower.grid) == (32, 2048, 1024, (7, 7))
 
 
-def test_random_weights_are_the_same_each_time_and_leave_the_generator_alone(rn50: LoadedModel) -> None:
+def test_random_weights_are_the_same_each_time_and_leave_the_generator_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = build_in(monkeypatch)
+    first = load_model(name, device="cpu", allow_random_weights=True)
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    again = load_model("RN50", device="cpu", allow_random_weights=True)
+    again = load_model(name, device="cpu", allow_random_weights=True)
     assert torch.rand(1) == expected
-    assert again.weights_digest == rn50.weights_digest and again.digest == rn50.digest
+    assert again.weights_digest == first.weights_digest and again.digest == first.digest
 
 
 def test_random_weights_only_on_purpose() -> None:
@@ -205,14 +207,16 @@ def test_preprocessing_of_a_folder(tiny: LoadedModel, folder: Path) -> None:
     assert tiny.batch([picture, picture]).shape == (2, 3, 32, 32)
 
 
-def test_preprocessing_of_a_tag(monkeypatch: pytest.MonkeyPatch, rn50: LoadedModel, tmp_path: Path) -> None:
+def test_preprocessing_of_a_tag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Weights of a tag bring their own mean and deviation; `download_pretrained` gives random ones here."""
+    name = build_in(monkeypatch)
+    untrained = load_model(name, allow_random_weights=True)
     weights = tmp_path / "weights.safetensors"
-    safetensors.torch.save_file(rn50.clip.state_dict(), weights)
+    safetensors.torch.save_file(untrained.clip.state_dict(), weights)
     monkeypatch.setattr(open_clip, "download_pretrained", lambda *_, **__: str(weights))
     tagged = {"mean": (0.1, 0.2, 0.3), "std": (1.0, 2.0, 3.0), "interpolation": "bilinear", "url": "x"}
     monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda *_: tagged)
-    model = load_model("RN50", "tag")
+    model = load_model(name, "tag")
     assert model.preprocessing["mean"] == [0.1, 0.2, 0.3] and model.preprocessing["interpolation"] == "bilinear"
     grey = Image.new("RGB", (300, 300), (51, 51, 51))
     torch.testing.assert_close(
@@ -220,8 +224,8 @@ def test_preprocessing_of_a_tag(monkeypatch: pytest.MonkeyPatch, rn50: LoadedMod
     )
     assert not model.random_weights and model.pretrained == "tag"
     # a file on disk has no such facts: the defaults stand
-    local = load_model("RN50", str(weights))
-    assert local.preprocessing == rn50.preprocessing and local.weights_digest == rn50.weights_digest
+    local = load_model(name, str(weights))
+    assert local.preprocessing == untrained.preprocessing and local.weights_digest == untrained.weights_digest
 
 
 # --- texts
