@@ -101,4 +101,5 @@ def change() -> None:
         st.query_params.from_dict({selection.BUNDLE: name})
 
 
-main()
+with selection.run():
+    main()

@@ -44,5 +44,9 @@ export default function () {
     }
   };
   window.addEventListener("keydown", onKey, true);
-  return () => window.removeEventListener("keydown", onKey, true);
+  document.documentElement.dataset.keys = "on"; // tells whoever looks from outside that keys are heard
+  return () => {
+    window.removeEventListener("keydown", onKey, true);
+    delete document.documentElement.dataset.keys;
+  };
 }

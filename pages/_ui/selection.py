@@ -18,7 +18,8 @@ what a field's reader refuses becomes the field's default, what no field asks fo
 sentence says so.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -35,7 +36,20 @@ Reader = Callable[[str], Any]
 BUNDLE = "bundle"
 MAX_VALUE = 20_000
 """Characters of one value. A browser's own limit is far above; what is longer is refused unread."""
+_RUN, _DRAWN = "_run", "_drawn"
 _FOREIGN = (BUNDLE, "embed", "embed_options")  # read by app.py or by Streamlit itself
+
+
+@contextmanager
+def run() -> Iterator[None]:
+    """Around a run of the whole script: numbers it, and keeps the number of the last one that came to its end.
+
+    A browser that has not heard yet that a widget is gone sends its value along with the next change, and Streamlit
+    then calls that widget's callback too, which would lead back to the view that it belonged to (`Chosen.go`).
+    """
+    number = st.session_state[_RUN] = st.session_state.get(_RUN, 0) + 1
+    yield
+    st.session_state[_DRAWN] = number
 
 
 def integer(low: int, high: int) -> Reader:
@@ -104,11 +118,12 @@ def digest(text: str) -> str:
 @dataclass(frozen=True)
 class Chosen(Generic[View]):
     """A page's selection as read from the URL, and `start`, what an empty URL shows. `refused` names the fields whose
-    value in the URL was not usable."""
+    value in the URL was not usable; `run` is the run that read it."""
 
     view: View
     start: View
     refused: tuple[str, ...] = ()
+    run: int = 0
 
     def query(self, **changes: Any) -> dict[str, Any]:
         """The query parameters of this view, the bundle included, with `changes` to its fields. None leaves a field
@@ -122,8 +137,22 @@ class Chosen(Generic[View]):
         return query(**told)
 
     def go(self, **changes: Any) -> None:
-        """Change the view: for callbacks (`on_click=chosen.go, kwargs=...`), before the script runs again."""
-        st.query_params.from_dict(self.query(**changes))
+        """Change the view: for callbacks (`on_click=chosen.go, kwargs=...`), before the script runs again. Nothing
+        happens where a later run has drawn the page to its end: then what called is no longer on it."""
+        if self.run < st.session_state.get(_DRAWN, 0):
+            return
+        told = self.query(**changes)
+        for field in fields(self.view):
+            name = field.name
+            if name in changes:
+                continue
+            # the rest is as the URL has it by now: while the page is drawn again for one change, what is still shown
+            # of it calls with the view of before
+            if now := st.query_params.get_all(name):
+                told[name] = now
+            elif getattr(self.view, name) != getattr(self.start, name):
+                told.pop(name, None)
+        st.query_params.from_dict({name: told[name] for name in _ours(self.view) if name in told})
 
     def bound(self, name: str) -> dict[str, Any]:
         """`key` and `on_change` for a widget that shows and changes field `name`."""
@@ -154,11 +183,16 @@ def read(kind: type[View], /, defaults: Mapping[str, Any] | None = None, **reade
             refused.append(field.name)
     known = {field.name for field in fields(kind)}
     strangers = sum(name not in known and name not in _FOREIGN for name in st.query_params)
-    chosen = Chosen(replace(start, **values), start, tuple(refused))
+    chosen = Chosen(replace(start, **values), start, tuple(refused), st.session_state.get(_RUN, 0))
     if refused or strangers:
         _tell(chosen.refused)
-        chosen.go()  # the address is the permalink of what is shown, so it keeps nothing else
+        st.query_params.from_dict(chosen.query())  # the permalink of what is shown, so it keeps nothing else
     return chosen
+
+
+def _ours(view: "DataclassInstance") -> tuple[str, ...]:
+    """The parameters of a view in the order in which addresses have them."""
+    return (BUNDLE, *(field.name for field in fields(view)))
 
 
 def query(**values: Any) -> dict[str, Any]:

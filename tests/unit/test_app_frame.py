@@ -156,6 +156,53 @@ def test_integers_have_one_spelling(text: str) -> None:
         selection.integer(-100, 100)(text)
 
 
+def _two_views() -> None:
+    """A page whose view "b" lacks the switch of view "a"."""
+    from dataclasses import dataclass
+
+    import streamlit as st
+
+    from pages._ui import selection
+
+    @dataclass(frozen=True)
+    class View:
+        tab: str = "a"
+        on: bool = False
+
+    with selection.run():
+        chosen = selection.read(View, tab=selection.one_of("a", "b"), on=selection.flag)
+        if chosen.view.tab == "a":
+            st.toggle("On", **chosen.bound("on"))
+        st.button("b", on_click=chosen.go, kwargs={"tab": "b"})
+
+
+def test_what_has_left_the_page_does_not_lead_back_to_its_view() -> None:
+    app = AppTest.from_function(_two_views).run()
+    app.toggle[0].set_value(True).run()
+    assert app.query_params == {"on": "True"}
+    switch = app.toggle[0]
+    app.button[0].click().run()
+    assert not app.toggle and app.query_params == {"tab": "b", "on": "True"}
+    sent = app._tree.get_widget_states()  # and, as a browser that has not heard yet that it is gone, the switch's
+    sent.widgets.append(switch.set_value(True)._widget_state)
+    app._run(sent)
+    assert app.query_params == {"tab": "b", "on": "True"}
+
+
+def test_two_changes_in_a_row_are_both_kept() -> None:
+    """The second click comes while the page is still that of before the first: its view lacks the first's change."""
+    app = AppTest.from_function(_two_views).run()
+    app.query_params["on"] = "True"  # as the browser's address has it by now
+    app.button[0].click().run()
+    assert app.query_params == {"tab": "b", "on": "True"}
+    app.query_params.clear()
+    app.run()
+    app.toggle[0].set_value(True).run()
+    app.query_params.clear()  # the first took something away
+    app.button[0].click().run()
+    assert app.query_params == {"tab": "b"}
+
+
 # --- words and errors ------------------------------------------------------------------------------------------------
 
 
