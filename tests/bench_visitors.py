@@ -27,7 +27,7 @@ from tests.bench_site import BUNDLES, Running, demo_bundle, served
 from tests.browser.conftest import CHROMIUM, FLAGS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
     from core.explain import Explainer
 
@@ -77,11 +77,12 @@ def at_once(bundle: Path, images: Sequence[bytes]) -> list[int]:
     return [n for n, (a, b) in enumerate(zip(expected, found, strict=True)) if a != b]
 
 
-def on_pages(browser: "Browser", address: str, images: Sequence[bytes]) -> list[int]:
-    """The same with a page for each visitor: all choose a file, and only then is looked at what each of them sees."""
-    expected = [each for (each,) in _show(browser, address, [[data] for data in images])]
+def on_pages(pages: "Sequence[Page]", address: str, images: Sequence[bytes]) -> list[int]:
+    """The same with a page for each visitor: all choose a file, and only then is looked at what each of them sees. The
+    pages, one a visitor, are tabs of profiles of their own."""
+    expected = [each for (each,) in _show(pages[:1], address, [[data] for data in images])]
     shares = [images[v::VISITORS] for v in range(VISITORS)]
-    found = _show(browser, address, shares)
+    found = _show(pages, address, shares)
     wrong = []
     for visitor, maps in enumerate(found):
         wrong += [
@@ -90,18 +91,15 @@ def on_pages(browser: "Browser", address: str, images: Sequence[bytes]) -> list[
     return sorted(wrong)
 
 
-def _show(browser: "Browser", address: str, shares: Sequence[Sequence[bytes]]) -> list[list[Any]]:
+def _show(pages: "Sequence[Page]", address: str, shares: Sequence[Sequence[bytes]]) -> list[list[Any]]:
     """The heatmaps that each visitor's page shows of each of its images. One visitor a share, all at once where there
-    are as many as VISITORS; one after the other, in one page, where there are not."""
-    together = len(shares) == VISITORS
-    pages: list[Page] = []
-    for _ in range(VISITORS if together else 1):
-        page = browser.new_context(viewport={"width": 1000, "height": 800}).new_page()
+    are as many as pages; one after the other, in one page, where there are not."""
+    together = len(pages) == len(shares)
+    for page in pages:
         page.set_default_timeout(60_000)
-        page.add_init_script(CLOCK)
         page.goto(address)
+        page.evaluate(CLOCK)
         page.wait_for_function(SHOWN, arg=["", []])
-        pages.append(page)
     seen: list[list[Any]] = [[] for _ in shares]
     if together:
         for turn in range(max(map(len, shares))):
@@ -112,8 +110,6 @@ def _show(browser: "Browser", address: str, shares: Sequence[Sequence[bytes]]) -
     else:
         for n, (data,) in enumerate(shares):
             seen[n].append(_seen(pages[0], _give(pages[0], data)))
-    for page in pages:
-        page.context.close()
     return seen
 
 
@@ -153,7 +149,8 @@ def main(count: int = 100, shown: int = 10) -> int:
     with served() as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         began = time.monotonic()
-        bad = on_pages(browser, image_page(server), images[: VISITORS * shown])
+        pages = [browser.new_context(viewport={"width": 1000, "height": 800}).new_page() for _ in range(VISITORS)]
+        bad = on_pages(pages, image_page(server), images[: VISITORS * shown])
         print(f"{VISITORS} visitors x {shown} uploads, in Chromium: {len(bad)} of {VISITORS * shown} differ "
               f"({time.monotonic() - began:.0f} s)", flush=True)  # fmt: skip
         browser.close()

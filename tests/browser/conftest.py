@@ -1,19 +1,18 @@
 """A real Chromium against the real server. Screenshots go to artifacts/, which git ignores."""
 
 import os
-import signal
-import subprocess
-import sys
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
+from tests.browser.serving import REPOSITORY, Site, Zygote, among, once, servers
 from tests.e2e.world import call, make_world
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 ARTIFACTS = REPOSITORY / "artifacts"
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
@@ -23,92 +22,53 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+TIMEOUT = 60_000  # in milliseconds: reached only where something is wrong, or the machine is much slower
+FAILED = pytest.StashKey[bool]()
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
-
-
-@dataclass(frozen=True)
-class Site:
-    """A running server: its address, its bundles and its log so far."""
-
-    address: str
-    bundles: Path
-    log_file: Path
-
-    @property
-    def names(self) -> list[str]:
-        return sorted(path.name for path in self.bundles.iterdir())
-
-    def log(self) -> str:
-        return self.log_file.read_text()
+SCHEMES = {"desktop": ("light", "dark"), "phone": ("dark", "light")}
+"""The colour scheme that a visitor's system has, and then the other one."""
 
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small bundles, of a ViT and a ResNet, made by precompute from tiny models with made-up weights."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNITSCOPE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        world = make_world(tmp_path_factory.mktemp("world"))
-        out = tmp_path_factory.mktemp("bundles")
-        for kind in ("vit", "resnet"):
-            assert call(world.run(out, kind=kind)).code == 0
-    return out
 
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("UNITSCOPE_CACHE", str(folder / "cache"))
+            world = make_world(folder / "world")
+            for kind in ("vit", "resnet"):
+                assert call(world.run(folder / "bundles", kind=kind)).code == 0
 
-def start(module: str, folder: Path, log_file: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start a server on a free port; returns its process and its address."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", module, "--bundles", str(folder), "--port", "0"]
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            words, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=log, start_new_session=True
-        )
-    assert process.stdout is not None
-    line = process.stdout.readline().decode()  # ends early, and empty, if the server dies
-    assert "http://" in line, f"the server did not start: {log_file.read_text()[-2000:]}"
-    return process, line.split()[3]
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process we started, and only it."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
-
-
-@contextmanager
-def servers(logs: pytest.TempPathFactory) -> Iterator[Callable[[str, Path], Site]]:
-    """Starts servers, and stops them all at the end: one takes about a gigabyte of memory."""
-    processes = []
-
-    def begin(module: str, folder: Path) -> Site:
-        log_file = logs.mktemp("log") / "server.log"
-        process, address = start(module, folder, log_file)
-        processes.append(process)
-        return Site(address, folder, log_file)
-
-    try:
-        yield begin
-    finally:
-        for process in processes:
-            stop(process)
+    made = once(tmp_path_factory, "browser-bundles", make)
+    return among(made / "bundles", tmp_path_factory.mktemp("site") / "bundles")
 
 
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, Path], Site]]:
+def zygote() -> Iterator[Zygote]:
+    made = Zygote()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def serve(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, Path], Site]]:
     """Servers for all tests."""
-    with servers(tmp_path_factory) as begin:
+    with servers(zygote, tmp_path_factory) as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def serve_here(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, Path], Site]]:
+    """Servers for one file."""
+    with servers(zygote, tmp_path_factory) as begin:
         yield begin
 
 
 @pytest.fixture
-def serve_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, Path], Site]]:
+def serve_once(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, Path], Site]]:
     """Servers for one test."""
-    with servers(tmp_path_factory) as begin:
+    with servers(zygote, tmp_path_factory) as begin:
         yield begin
 
 
@@ -138,34 +98,114 @@ def chromium() -> Iterator["Browser"]:  # noqa: F821 # playwright is imported on
         browser.close()
 
 
-@pytest.fixture
-def visit(chromium: "Browser") -> Iterator[Callable[..., "Page"]]:  # noqa: F821 # as above
-    """Opens an address in a browser profile of its own, waits until the page is drawn, and at the end insists that the
-    browser's console had no error."""
-    contexts, errors = [], []
+class Seats:
+    """Browser profiles that tests sit down at one after the other.
 
-    def open_page(address: str, size: str = "desktop", scheme: str = "light") -> "Page":  # noqa: F821 # as above
+    Where a tab goes on to another address Chromium still has Streamlit's scripts compiled, which are two of the three
+    seconds that a page takes in a profile of its own. A test finds its seat as in a new profile: no cookie, nothing
+    stored, no other tab; and each of its visits is at a seat of its own.
+    """
+
+    def __init__(self, browser: "Browser") -> None:  # noqa: F821 # as above
+        self._browser = browser
+        self._free: list[BrowserContext] = []  # noqa: F821 # as above
+
+    def take(self, address: str, size: str) -> "Page":  # noqa: F821 # as above
+        """A tab at a page of nothing, with what it takes for a new one in a window of that size."""
+        context = self._free.pop() if self._free else self._browser.new_context()
+        page = context.pages[0] if context.pages else context.new_page()
+        page.set_default_timeout(TIMEOUT)
         width, height = SIZES[size]
-        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
-        settled(page)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=SCHEMES[size][0])
+        page.mouse.move(0, 0)
+        context.clear_cookies()
+        page.goto(urljoin(address, "/_stcore/health"))  # of the address's origin, whose storage it is
+        page.evaluate("localStorage.clear(); sessionStorage.clear()")
         return page
 
+    def leave(self, page: "Page") -> None:  # noqa: F821 # as above
+        """Give a seat back: whoever sat there has gone, as far as the server can tell."""
+        from playwright.sync_api import Error
+
+        context = page.context
+        try:
+            for other in context.pages:
+                if other is not page:
+                    other.close()
+            page.goto("about:blank")
+            self._free.append(context)
+        except Error:  # a tab that has crashed or was closed: the next visitor gets a new profile
+            context.close()
+
+
+@pytest.fixture(scope="session")
+def seats(chromium: "Browser") -> Seats:  # noqa: F821 # as above
+    return Seats(chromium)
+
+
+@pytest.fixture
+def visit(seats: Seats, request: pytest.FixtureRequest) -> Iterator[Callable[..., "Page"]]:  # noqa: F821 # as above
+    """Opens an address as a visitor of its own, waits until the page is drawn, and at the end insists that no script in
+    it had an error."""
+    pages, errors = [], []
+    heard = lambda error: errors.append(str(error))
+
+    def open_page(address: str, size: str = "desktop") -> "Page":  # noqa: F821 # as above
+        page = seats.take(address, size)
+        pages.append(page)
+        page.on("pageerror", heard)
+        return go(page, address)
+
     yield open_page
-    for context in contexts:
-        context.close()
+    if request.node.stash.get(FAILED, False):
+        for n, page in enumerate(pages):
+            print(f"what was seen at {page.url} is in {shoot(page, f'failed-{request.node.name[:80]}-{n}')}")
+    for page in pages:
+        page.remove_listener("pageerror", heard)
+        seats.leave(page)
     assert not errors, errors
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
+def go(page: "Page", address: str) -> "Page":  # noqa: F821 # as above
+    """Send a visitor to another address as if it were typed, which begins a new session there, and wait for it."""
+    page.goto(address)
+    settled(page)
+    page.wait_for_selector("html[data-keys]", state="attached")  # before that a key is pressed in vain
+    return page
+
+
+@contextmanager
+def rerun(page: "Page") -> Iterator[None]:  # noqa: F821 # as above
+    """Around what makes the script run again but shows nothing to wait for: waits until it has run."""
+    page.evaluate(
+        """() => {
+          const app = document.querySelector('[data-testid="stApp"]');
+          window.ran = false;
+          new MutationObserver(() => { window.ran ||= app.dataset.testScriptState === "running"; })
+            .observe(app, {attributeFilter: ["data-test-script-state"]});
+        }"""
+    )
+    yield
+    page.wait_for_function("window.ran")
+    settled(page)
+
+
 def settled(page: "Page") -> None:  # noqa: F821 # as above
-    """Wait until Streamlit has finished its run and the page has stopped changing."""
+    """Wait until Streamlit has finished its run and the page has stopped changing. A run that something has just asked
+    for may not have begun yet: wait first for what only that run shows, or for the address that it gives."""
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
     page.wait_for_selector('[data-testid="stSkeleton"]', state="detached")  # parts of Streamlit that load when needed
     page.wait_for_selector('[data-testid="stMain"] h1, [data-testid="stMain"] [data-testid="stAlert"]')
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # all is drawn
 
 
 def pictured(page: "Page", pictures: str) -> None:  # noqa: F821 # as above
@@ -181,8 +221,26 @@ def pictured(page: "Page", pictures: str) -> None:  # noqa: F821 # as above
     )
 
 
+def looks(page: "Page", name: str, size: str) -> None:  # noqa: F821 # as above
+    """Insist that the page is no wider than its window of that size and follows the system's colour scheme, and take
+    a screenshot in each."""
+    for scheme in SCHEMES[size]:
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(
+            """(dark) => {
+              const ground = getComputedStyle(document.querySelector('[data-testid="stApp"]')).backgroundColor;
+              return (Math.max(...ground.match(/[\\d.]+/g).slice(0, 3)) < 128) === dark;
+            }""",
+            arg=scheme == "dark",
+        )
+        settled(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        shoot(page, f"{name}-{size}-{scheme}")
+
+
 def shoot(page: "Page", name: str) -> Path:  # noqa: F821 # as above
     """A screenshot in artifacts/, for eyes."""
+    name = re.sub(r"[^\w.-]+", "-", name)
     ARTIFACTS.mkdir(exist_ok=True)
     path = ARTIFACTS / f"{name}.png"
     page.screenshot(path=path)

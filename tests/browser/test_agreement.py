@@ -13,7 +13,8 @@ from core.bundle.read import open_bundle
 from core.labels.database import Labels
 from core.labels.events import Event, new_key
 from core.store import Store
-from tests.browser.conftest import SIZES, Site, settled, shoot
+from tests.browser.conftest import SIZES, go, looks, settled
+from tests.browser.serving import Site, among
 from tests.browser.test_heads import WAIT, drawn
 
 ENDS = 14
@@ -28,17 +29,13 @@ def url(site: Site) -> str:
 
 def desk(serve: Callable, bundles: Path, home: Path) -> Site:
     """A server of its own, with labels of its own, over the same bundle."""
-    folder = home / "bundles"
-    folder.mkdir()
-    found = next(path for path in bundles.iterdir() if "vit" in path.name)
-    (folder / found.name).symlink_to(found)
-    return serve("pages._ui.server", folder)
+    return serve("pages._ui.server", among(bundles, home / "bundles", "vit"))
 
 
 @pytest.fixture(scope="module")
-def full(serve: Callable, bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def full(serve_here: Callable, bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Two annotators have labelled fourteen ends there, of which they differ on five."""
-    site = desk(serve, bundles, tmp_path_factory.mktemp("full"))
+    site = desk(serve_here, bundles, tmp_path_factory.mktemp("full"))
     store = Store(open_bundle(site.bundles / site.names[0]))
     order = np.argsort(-store.units.importance("neuron"))[:ENDS]
     labels = Labels(url(site))
@@ -154,6 +151,8 @@ def test_a_double_click_decides_once(full: Site, visit: Callable) -> None:
     page.get_by_text("listed").first.wait_for(timeout=WAIT)
     field(page, "Your name").fill("Dora")
     page.keyboard.press("Enter")
+    field(page, "Why").wait_for()
+    settled(page)
     field(page, "Why").fill("it is so")
     field(page, "The label it shall be").fill("words of my own")
     page.get_by_role("button", name=re.compile("Save and next|Decide otherwise")).dblclick()
@@ -163,26 +162,25 @@ def test_a_double_click_decides_once(full: Site, visit: Callable) -> None:
     assert sum(event.annotator == "Dora" for event in events(full)) == 1
 
 
-@pytest.mark.parametrize(("name", "content", "sentence"), [
-    ("labels.csv", b"annotator,at,address,key\nAnna,yesterday,L0.N1,12\n", "line 2"),
-    ("labels.jsonl", b'{"annotator": "Anna"}\n', "line 1"),
-    ("labels.parquet", b"PAR1 and no more", "damaged"),
-])  # fmt: skip
-def test_a_malformed_file_gets_a_sentence(
-    empty: Site, visit: Callable, tmp_path: Path, name: str, content: bytes, sentence: str
-) -> None:
-    (tmp_path / name).write_bytes(content)
-    page = visit(link(empty, "files"))
-    page.locator('input[type="file"]').set_input_files(tmp_path / name)
-    page.get_by_test_id("stAlert").get_by_text(re.compile(sentence)).wait_for()
-    assert page.get_by_role("button", name=re.compile("^Import")).count() == 0 and events(empty) == []
+def test_a_malformed_file_gets_a_sentence(full: Site, visit: Callable, tmp_path: Path) -> None:
+    before = events(full)
+    page = visit(link(full, "files"))
+    for name, content, sentence in (
+        ("labels.csv", b"annotator,at,address,key\nAnna,yesterday,L0.N1,12\n", "line 2"),
+        ("labels.jsonl", b'{"annotator": "Anna"}\n', "line 1"),
+        ("labels.parquet", b"PAR1 and no more", "damaged"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        page.locator('input[type="file"]').set_input_files(tmp_path / name)
+        page.get_by_test_id("stAlert").get_by_text(re.compile(sentence)).wait_for()
+        settled(page)
+        assert page.get_by_role("button", name=re.compile("^Import")).count() == 0
+    assert events(full) == before
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_agreement_looks(full: Site, visit: Callable, size: str, scheme: str) -> None:
+def test_agreement_looks(full: Site, visit: Callable, size: str) -> None:
+    page = visit(link(full, "overview"), size)
     for tab in ("overview", "agreement", "disagreements", "labels"):
-        page = visit(link(full, tab) + "&show=all" * (tab == "disagreements"), size, scheme)
-        drawn(page)
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        shoot(page, f"agreement-{tab}-{size}-{scheme}")
+        drawn(go(page, link(full, tab) + "&show=all" * (tab == "disagreements")))
+        looks(page, f"agreement-{tab}", size)

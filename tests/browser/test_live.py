@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import Site, start
+from tests.browser.serving import Site, start
 
 
 def test_the_first_model_is_loaded_before_anyone_asks(serve_once: Callable[[str, Path], Site], bundles: Path) -> None:

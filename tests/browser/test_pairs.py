@@ -10,9 +10,10 @@ from PIL import Image
 from core.bundle.read import open_bundle
 from core.ids import parse
 from core.store import Store
-from tests.browser.conftest import SIZES, Site, settled, shoot
+from tests.browser.conftest import SIZES, go, looks, settled
+from tests.browser.serving import Site
 from tests.browser.test_heads import WAIT, drawn, heading, named
-from tests.browser.test_neurons import asked
+from tests.browser.test_neurons import asked, row
 
 
 def best(site: Site, kind: str, rank: int = 0) -> str:
@@ -21,22 +22,11 @@ def best(site: Site, kind: str, rank: int = 0) -> str:
     return table.address(table.columns().row_p[rank])
 
 
-def row(page, number: int) -> None:
-    """Click on the label in a row of the table, which is drawn on a canvas that swallows clicks until it is ready."""
-    for _ in range(5):
-        page.get_by_test_id("stDataFrame").locator(".dvn-scroller").click(position={"x": 330, "y": 35 * number + 52})
-        for _ in range(50):
-            if page.get_by_text("of its neuron's effect").count():
-                return
-            page.wait_for_timeout(100)
-    raise AssertionError("no row could be clicked")
-
-
 @pytest.mark.parametrize("kind", ["resnet", "vit"])
 def test_from_the_table_to_a_pair_its_heatmaps_its_neuron_and_back(site: Site, visit: Callable, kind: str) -> None:
     page = visit(f"{site.address}/pairs?bundle={named(site, kind)}")
     page.get_by_test_id("stDataFrame").wait_for()
-    row(page, 1)
+    row(page, 1, "pair", 330)
     name = best(site, kind, 1)
     heading(page, re.escape(name))
     drawn(page)
@@ -106,18 +96,15 @@ def test_a_pair_in_an_image_of_ones_own(site: Site, visit: Callable) -> None:
     page.get_by_text("x = ").wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_pairs_look(site: Site, visit: Callable, size: str, scheme: str) -> None:
-    page = visit(f"{site.address}/pairs?bundle={named(site, 'resnet')}", size, scheme)
+def test_pairs_look(site: Site, visit: Callable, size: str) -> None:
+    page = visit(f"{site.address}/pairs?bundle={named(site, 'resnet')}", size)
     page.get_by_test_id("stDataFrame").wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    shoot(page, f"pairs-table-{size}-{scheme}")
+    looks(page, "pairs-table", size)
     name = best(site, "resnet")
-    page = visit(f"{site.address}/pairs?bundle={named(site, 'resnet')}&pair={name}&tab=sub&map=on", size, scheme)
+    go(page, f"{site.address}/pairs?bundle={named(site, 'resnet')}&pair={name}&tab=sub&map=on")
     page.get_by_text("found without a language model").wait_for(timeout=WAIT)
     drawn(page)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     tops = [page.locator(f".st-key-key-{each}").bounding_box()["y"] for each in ("previous", "next", "random")]
     assert max(tops) - min(tops) < 2
-    shoot(page, f"pairs-{size}-{scheme}")
+    looks(page, "pairs", size)

@@ -12,26 +12,31 @@ from PIL import Image
 
 from core.bundle.dictionary import open_dictionary
 from core.store.dictionary import Dictionary
-from tests.browser.conftest import SIZES, Site, pictured, settled, shoot
+from tests.browser.conftest import SIZES, go, looks, pictured, settled
+from tests.browser.serving import Site, among, once
 from tests.browser.test_heads import WAIT, drawn
 from tests.browser.test_neurons import asked
 from tests.e2e.world import call, make_world
 from tests.towers.zoo_models import save_timm
 
 
-@pytest.fixture(scope="module")
-def shelf(serve: Callable, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """A server over a bundle and a dictionary."""
+def make_dictionary(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNITSCOPE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        world, out = make_world(tmp_path_factory.mktemp("world")), tmp_path_factory.mktemp("bundles")
-        cnn = save_timm(tmp_path_factory.mktemp("zoo") / "cnn")
+        patch.setenv("UNITSCOPE_CACHE", str(folder / "cache"))
+        world, out = make_world(folder / "world"), folder / "bundles"
+        cnn = save_timm(folder / "zoo" / "cnn")
         assert call(world.run(out)).code == 0
         words = ["rosetta", "--models", world.model("vit"), world.model("resnet"), cnn, "--images", world.images]
         words += ["--out", out, "--number", 48, "--batch", 16, "--pool", world.pool, "--torch-threads", 1, "--quiet"]
         done = call([str(word) for word in words])
         assert done.code == 0, done.err
-    return serve("pages._ui.server", out)
+
+
+@pytest.fixture(scope="module")
+def shelf(serve_here: Callable, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A server over a bundle and a dictionary."""
+    made = once(tmp_path_factory, "browser-dictionary", make_dictionary)
+    return serve_here("pages._ui.server", among(made / "bundles", tmp_path_factory.mktemp("shelf") / "bundles"))
 
 
 def folder(site: Site) -> Path:
@@ -60,9 +65,7 @@ def test_from_the_list_to_a_concept_its_neighbours_and_back(shelf: Site, visit: 
             re.compile(f"concept={quote(known[rank]).replace('.', '[.]')}$|concept={quote(known[rank])}&")
         )
         drawn(page)
-    rows = page.locator("img.overlay")
-    rows.first.wait_for()
-    assert rows.count() >= 2 * 8
+    page.locator("img.overlay").nth(2 * 8 - 1).wait_for()
     page.get_by_text("Null level of vit with").wait_for()
     second = visit(page.url)  # the link is the whole view
     second.get_by_text(known[0]).first.wait_for()
@@ -98,6 +101,8 @@ def test_concepts_of_ones_own_image_in_every_model(shelf: Site, visit: Callable)
     file = {"name": "mine.png", "mimeType": "image/png", "buffer": picture.getvalue()}
     page.locator('input[type="file"]').set_input_files(file)
     page.wait_for_url(re.compile("upload="))
+    page.get_by_text("Your upload, 96 × 64 px").wait_for(timeout=WAIT)
+    drawn(page)  # until then the concepts are those of the bundle's image
     page.get_by_text("of largest z among").wait_for(timeout=WAIT)
     page.locator("img.overlay").first.wait_for(timeout=WAIT)
     page.locator("a.cell").first.click()
@@ -105,16 +110,12 @@ def test_concepts_of_ones_own_image_in_every_model(shelf: Site, visit: Callable)
     page.get_by_text("How its units correlate").wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_rosetta_looks(shelf: Site, visit: Callable, size: str, scheme: str) -> None:
+def test_rosetta_looks(shelf: Site, visit: Callable, size: str) -> None:
+    page = visit(link(shelf), size)
     for name, query in (("list", {}), ("concept", {"concept": names(shelf)[0]}), ("image", {"tab": "image"})):
-        page = visit(link(shelf, **query), size, scheme)
-        drawn(page)
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        shoot(page, f"rosetta-{name}-{size}-{scheme}")
-    page = visit(f"{shelf.address}/universal", size, scheme)
-    drawn(page)
+        drawn(go(page, link(shelf, **query)))
+        looks(page, f"rosetta-{name}", size)
+    drawn(go(page, f"{shelf.address}/universal"))
     page.locator(".js-plotly-plot .bars path").first.wait_for(timeout=WAIT)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    shoot(page, f"universal-{size}-{scheme}")
+    looks(page, "universal", size)
