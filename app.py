@@ -4,6 +4,8 @@ Pages are functions of modules, so that a file of pages/ that is run by itself d
 the first visitor of a page's address, before it has seen st.navigation, and past the login.
 """
 
+from typing import Any
+
 import streamlit as st
 
 from pages import (
@@ -23,7 +25,7 @@ from pages import (
     search,
     universal,
 )
-from pages._ui import access, dictionaries, footer, keys, links, resources, selection, states
+from pages._ui import access, dictionaries, footer, keys, links, resources, rosetta_frame, selection, states
 
 PAGES = {
     "overview": st.Page(
@@ -68,9 +70,9 @@ def main() -> None:
         with st.sidebar:
             st.markdown("### :material/biotech: Unitscope")
             if names:
-                pick(names, opened.name if opened else None)
+                pick(names, opened.name if opened else None, keep=page in ACROSS)
             for each in PAGES.values() if names else ACROSS:
-                st.page_link(each, query_params=selection.here() if each == page else selection.query())
+                st.page_link(each, query_params=selection.here() if each == page else elsewhere(each))
             keys.listen()
             links.listen()
             access.who()
@@ -89,16 +91,23 @@ def main() -> None:
             states.choose(told)
 
 
-def pick(names: tuple[str, ...], shown: str | None) -> None:
-    """The bundle picker."""
+def elsewhere(page: st.Page) -> dict[str, Any]:
+    """What a link to another page carries."""
+    known = dictionaries.names() if page in ACROSS else ()
+    shown = st.query_params.get(rosetta_frame.DICTIONARY)
+    return selection.query(dictionary=shown if shown in known else next(iter(known), None))
+
+
+def pick(names: tuple[str, ...], shown: str | None, keep: bool) -> None:
+    """The bundle picker; `keep`: on a page that shows the same with every bundle."""
     st.session_state["bundle-picker"] = shown
-    st.selectbox("Bundle", names, key="bundle-picker", on_change=change, placeholder="Choose a bundle")
+    st.selectbox("Bundle", names, key="bundle-picker", on_change=change, args=(keep,), placeholder="Choose a bundle")
 
 
-def change() -> None:
-    """Another bundle: its addresses are others, so the rest of the view starts anew."""
+def change(keep: bool) -> None:
+    """Another bundle: its addresses are others, so the rest of the view starts anew, unless it is of no bundle."""
     if name := st.session_state["bundle-picker"]:
-        st.query_params.from_dict({selection.BUNDLE: name})
+        st.query_params.from_dict((selection.here() if keep else {}) | {selection.BUNDLE: name})
 
 
 with selection.run():

@@ -1,7 +1,7 @@
 """Universality: how many units of each model have a partner in another, at what depth, and how widely concepts are
 shared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -33,7 +33,13 @@ def main() -> None:
     members = [member.name for member in found.store.members]
     one = selection.one_of(*members)
     start = universal_words.start(found.store)
-    chosen = selection.read(UniversalView, start, dictionary=rosetta_frame.reader(), a=one, b=one)
+    chosen = selection.read(
+        UniversalView, start | {"dictionary": found.name}, "dictionary", dictionary=rosetta_frame.reader(), a=one, b=one
+    )
+    if chosen.view.a == chosen.view.b:  # a model is not compared with itself: the address says what is drawn instead
+        other = next(name for name in members if name != chosen.view.a)
+        chosen.go(b=other)
+        chosen = replace(chosen, view=replace(chosen.view, b=other))
     view = chosen.view
     shares = {(a, b): found.store.universality(a, b) for a in members for b in members if a != b}
     st.write(
@@ -42,22 +48,27 @@ def main() -> None:
         f"{found.store.k} nearest by the correlation of their maps, above the null level."
     )
     st.caption(universal_words.population(found))
-    figures.show(charts.overall(shares, members), "universal-pairs", height=120 + 56 * len(members))
+    most = {pair: universal_words.most(found.store, *pair) for pair in shares}
+    pairs = [
+        {"units of": a, "partners in": b, "share": charts.whole(layers), "at most": most[a, b]}
+        for (a, b), layers in shares.items()
+    ]
+    figures.show(charts.overall(shares, members, most), "universal-pairs", height=120 + 56 * len(members))
+    st.caption(universal_words.bound(found.store))
     st.caption(universal_words.reference(found.store, shares))
-    other = view.b if view.b != view.a else next(name for name in members if name != view.a)
-    _choose(chosen, members, other)
+    _choose(chosen, members)
     seeds = frozenset(universal_words.seeds(found.store).get(view.a, ()))
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader(f"Layers of {plain(view.a)}", anchor=False)
         figures.show(charts.by_layer({b: shares[view.a, b] for b in members if b != view.a}, seeds), "universal-layers")
-        st.caption(universal_words.share(found.store, view.a))
+        st.caption("Share of a layer's living units (those that vary) with a partner in each other model.")
     with right:
-        st.subheader(f"Where their partners in {plain(other)} sit", anchor=False)
-        layers = next(member.layers for member in found.store.members if member.name == other)
-        figure, counts = charts.depths(shares[view.a, other], [(layer.name, layer.depth) for layer in layers])
+        st.subheader(f"Where their partners in {plain(view.b)} sit", anchor=False)
+        layers = next(member.layers for member in found.store.members if member.name == view.b)
+        figure, counts = charts.depths(shares[view.a, view.b], [(layer.name, layer.depth) for layer in layers])
         figure.update_xaxes(title=f"layer of {view.a}")
-        figure.update_yaxes(title=f"layer of {other}")
+        figure.update_yaxes(title=f"layer of {view.b}")
         figures.show(figure, "universal-depths")
         st.caption(
             "The number is of units, the colour their share of the column's units with a partner. Deeper layers stand "
@@ -75,16 +86,21 @@ def main() -> None:
     table = _table(shares)
     figures.table(table, "universal", columns={"share": st.column_config.NumberColumn(format="percent")}, height=320)
     about: dict[str, Any] = {"dictionary": found.name, "view": view, "sharing": sharing, "depths": counts}
-    figures.page_data(lambda: about | {"shares": table.to_dict("records")}, "universality")
+    figures.page_data(lambda: about | {"shares": table.to_dict("records"), "pairs": pairs}, "universality")
     rosetta_frame.footer(found)
 
 
-def _choose(chosen: Chosen[UniversalView], members: list[str], other: str) -> None:
+def _choose(chosen: Chosen[UniversalView], members: list[str]) -> None:
+    view = chosen.view
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-        st.selectbox("Units of", members, width=220, **chosen.bound("a"))
-        bound = chosen.bound("b")
-        st.session_state[bound["key"]] = other
-        st.selectbox("Partners in", [name for name in members if name != chosen.view.a], width=220, **bound)
+        key = chosen.bound("a")["key"]
+        st.selectbox(
+            "Units of", members, width=220, key=key,  # the model of the partners: the two change places
+            on_change=lambda: chosen.go(
+                a=st.session_state[key], b=view.a if st.session_state[key] == view.b else view.b
+            ),
+        )  # fmt: skip
+        st.selectbox("Partners in", [name for name in members if name != view.a], width=220, **chosen.bound("b"))
 
 
 def _table(shares: dict[tuple[str, str], Any]) -> pd.DataFrame:

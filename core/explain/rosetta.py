@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from core.store.dictionary_answers import Concept, ConceptUnit
 
 MOST = 12
-"""Concepts in an answer that names none."""
+"""Concepts in an answer that names none, by default."""
 _KEPT = 32
+"""Answers that are kept, of MOST concepts each; fewer of more."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class Active:
     z: float
     by_member: Mapping[str, float]
     maps: Mapping[str, np.ndarray] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What was found in a picture: concepts with maps, and z of every concept in each model, NaN where it has none."""
+
+    active: tuple[Active, ...]
+    z_mn: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class RosettaExplainer:
         self._peak_std = np.where(std > 0, std, np.inf)  # a peak that never varies says nothing: its z is 0
         self._lock = threading.Lock()
         self._hubs: dict[str, dict[str, _Looked]] = {}
-        self._answers: OrderedDict[tuple[str, str, tuple[str, ...] | None], tuple[Active, ...]] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str, int | tuple[str, ...]], _Answer] = OrderedDict()
 
     @property
     def device(self) -> torch.device:
@@ -86,16 +95,30 @@ class RosettaExplainer:
     @property
     def bytes(self) -> int:
         """What the models take, and what is kept of pictures may come to: a map a model and concept, of at most 56 x 56
-        numbers in the models that we know."""
-        kept = _KEPT * MOST * len(self.members) * 56 * 56 * 4
+        numbers in the models that we know, and z of every concept."""
+        most = max(len(self.dictionary.concepts(member.name)) for member in self.dictionary.members)
+        kept = _KEPT * len(self.members) * (MOST * 56 * 56 * 4 + most * 8)
         return kept + sum(member.bytes for member in self.members.values())
 
-    def look(self, picture: Image.Image, hub: str, wanted: Sequence[str] | None = None) -> tuple[Active, ...]:
-        """The hub's concepts in an RGB picture (from `core.images.decode`): the MOST of largest z, largest first, or
+    def look(
+        self, picture: Image.Image, hub: str, wanted: Sequence[str] | None = None, most: int = MOST
+    ) -> tuple[Active, ...]:
+        """The hub's concepts in an RGB picture (from `core.images.decode`): the `most` of largest z, largest first, or
         those whose addresses are `wanted`, in that order. A repeated question costs next to nothing.
 
         InputError for another mode; AddressError for a hub or a concept that the dictionary does not have.
         """
+        return self._answer(picture, hub, wanted, most).active
+
+    def every(self, picture: Image.Image, hub: str, most: int = MOST) -> "tuple[Active, ...]":
+        """All the hub's concepts in the picture, largest z first, with the numbers but not the maps of `look`. Costs
+        next to nothing after a look for as many. Raises as `look`."""
+        concepts, z_mn = self.dictionary.concepts(hub), self._answer(picture, hub, None, most).z_mn
+        z_n = _mean(z_mn)
+        names = list(self.members)
+        return tuple(Active(concepts[n], float(z_n[n]), _known(names, z_mn[:, n]), {}) for n in _best(z_n))
+
+    def _answer(self, picture: Image.Image, hub: str, wanted: Sequence[str] | None, most: int) -> "_Answer":
         if picture.mode != "RGB":
             raise InputError(f"This image has mode {picture.mode}; decode it with core.images.decode, which gives RGB.")
         concepts = self.dictionary.concepts(hub)
@@ -103,19 +126,23 @@ class RosettaExplainer:
         if wanted is not None and not set(wanted) <= set(named):
             raise AddressError(f"The hub {hub} has no concept {next(name for name in wanted if name not in named)}.")
         image = sha256(f"{picture.width}x{picture.height} ".encode() + picture.tobytes()).hexdigest()
-        asked = (image, hub, None if wanted is None else tuple(wanted))
+        asked = (image, hub, most if wanted is None else tuple(wanted))
         with self._lock:
             if asked not in self._answers:
                 numbers = None if wanted is None else [named[name] for name in wanted]
-                self._answers[asked] = self._look(picture, hub, concepts, numbers)
-                while len(self._answers) > _KEPT:
+                self._answers[asked] = self._look(picture, hub, concepts, numbers, most)
+                while len(self._answers) > 1 and not self._fits():
                     self._answers.popitem(last=False)
             self._answers.move_to_end(asked)
             return self._answers[asked]
 
+    def _fits(self) -> bool:
+        kept = sum(len(answer.active) for answer in self._answers.values())
+        return len(self._answers) <= _KEPT and kept <= _KEPT * MOST
+
     def _look(
-        self, picture: Image.Image, hub: str, concepts: "Sequence[Concept]", numbers: Sequence[int] | None
-    ) -> tuple[Active, ...]:
+        self, picture: Image.Image, hub: str, concepts: "Sequence[Concept]", numbers: Sequence[int] | None, most: int
+    ) -> "_Answer":
         looked = self._units(hub)
         z_mn = np.full((len(self.members), len(concepts)), np.nan)
         maps: dict[str, dict[str, torch.Tensor]] = {}  # of one picture: tens of megabytes in a large zoo, then let go
@@ -127,26 +154,18 @@ class RosettaExplainer:
                 peak_c = to_numpy(maps[name][layer].amax((1, 2)))
                 peak_u[at] = peak_c[[units.unit_u[u].unit for u in at]]
             z_mn[m, units.concept_u] = (peak_u - units.mean_u) / units.std_u
-        known_n = ~np.isnan(z_mn).all(0)
-        z_n = np.full(len(concepts), -np.inf)
-        z_n[known_n] = np.nanmean(z_mn[:, known_n], axis=0)
+        z_n = _mean(z_mn)
         if numbers is None:
-            numbers = np.argsort(-z_n, kind="stable")[: min(MOST, int(known_n.sum()))].tolist()
+            numbers = _best(z_n)[:most]
         made = []
         for n in numbers:
-            if not known_n[n]:
+            if z_n[n] == -np.inf:
                 continue
             best = concepts[n].best
-            there = [(m, name) for m, name in enumerate(self.members) if name in best and not np.isnan(z_mn[m, n])]
-            made.append(
-                Active(
-                    concepts[n],
-                    float(z_n[n]),
-                    {name: float(z_mn[m, n]) for m, name in there},
-                    {best[name].address: to_numpy(maps[name][best[name].layer][best[name].unit]) for _, name in there},
-                )
-            )
-        return tuple(made)
+            z_by = _known(list(self.members), z_mn[:, n])
+            by_unit = {best[name].address: to_numpy(maps[name][best[name].layer][best[name].unit]) for name in z_by}
+            made.append(Active(concepts[n], float(z_n[n]), z_by, by_unit))
+        return _Answer(tuple(made), z_mn)
 
     def _units(self, hub: str) -> dict[str, _Looked]:
         """What is looked at in each member for a hub; made once."""
@@ -180,6 +199,23 @@ def load_rosetta(dictionary: "Dictionary", device: str = "auto") -> RosettaExpla
     if not members:
         raise ModelError("None of this dictionary's models can be loaded. " + " ".join(left_out.values()))
     return RosettaExplainer(dictionary, members, left_out)
+
+
+def _mean(z_mn: np.ndarray) -> np.ndarray:
+    """(n,) mean over the models that have the concept; -inf where none has."""
+    known_n = ~np.isnan(z_mn).all(0)
+    z_n = np.full(z_mn.shape[1], -np.inf)
+    z_n[known_n] = np.nanmean(z_mn[:, known_n], axis=0)
+    return z_n
+
+
+def _best(z_n: np.ndarray) -> list[int]:
+    """Concepts of any model, largest z first."""
+    return np.argsort(-z_n, kind="stable")[: int((z_n > -np.inf).sum())].tolist()
+
+
+def _known(names: Sequence[str], z_m: np.ndarray) -> dict[str, float]:
+    return {name: float(z) for name, z in zip(names, z_m, strict=True) if not np.isnan(z)}
 
 
 def _maps(member: Member, picture: Image.Image, layers: Sequence[str]) -> dict[str, torch.Tensor]:

@@ -49,10 +49,10 @@ class NeuronTable:
         if not isinstance(unit, Neuron):
             raise AddressError(f"{address} is no neuron. A neuron is L9.N1234.")
         if unit.layer not in self.layers or unit.neuron >= self.neurons:
-            layers = ", ".join(map(str, self.layers))
-            raise AddressError(
-                f"{unit} is not among this bundle's neurons: layers {layers}, neurons 0 to {self.neurons - 1}."
-            )
+            named = [str(layer) for layer in self.layers if layer is not None]
+            last = self.neurons - 1
+            there = f"layers {', '.join(named)}, neurons 0 to {last}" if named else f"N0 to N{last}, without a layer"
+            raise AddressError(f"{unit} is not among this bundle's neurons: {there}.")
         return self.layers.index(unit.layer), unit.neuron
 
     def address(self, row: int) -> str:

@@ -10,8 +10,8 @@ from core.labels.events import Event
 from core.labels.ledger import About, Standing
 from pages._ui import agreement_subject, agreement_view, linked_table, links, states
 from pages._ui.agreement_overview import described, told
-from pages._ui.agreement_view import MOST_CHARACTERS, PAGE, Asked, written
-from pages._ui.words import count
+from pages._ui.agreement_view import MOST_CHARACTERS, MOST_SHOWN, PAGE, Asked, written
+from pages._ui.words import count, typed
 
 _TOLD = {
     "unit": "Leads to its page.",
@@ -26,7 +26,7 @@ def draw(asked: Asked) -> dict[str, Any]:
     key = asked.chosen.bound("search")["key"]
     st.text_input(
         "Search", key=key, placeholder="a word of a label, a name, an address, a state", width=360,
-        on_change=lambda: asked.chosen.go(search=_typed(st.session_state[key]), shown=PAGE),
+        on_change=lambda: asked.chosen.go(search=typed(st.session_state[key])[:MOST_CHARACTERS], shown=PAGE),
         help="The key / comes here. Every word has to be in the row.",
     )  # fmt: skip
     made = frame(asked)
@@ -42,7 +42,7 @@ def draw(asked: Asked) -> dict[str, Any]:
         shown, "agreement-labels", "All labels", lambda row: pages[row["unit"]], told=_TOLD, height="36rem",
         links={"": lambda row: _links(asked, row)},
     )  # fmt: skip
-    if len(shown) < len(found):
+    if len(shown) < min(len(found), MOST_SHOWN):
         st.button(
             f"Show {min(PAGE, len(found) - len(shown))} more", icon=":material/expand_more:",
             on_click=asked.chosen.go, kwargs={"shown": asked.view.shown + PAGE},
@@ -100,7 +100,3 @@ def _links(asked: Asked, row: Mapping[Any, Any]) -> list[tuple[str, str]]:
         query = asked.chosen.query(tab="disagreements", about=about, show="all")
         found.append(("decide" if row["state"] == "disputed" else "decision", agreement_view.href(query)))
     return found
-
-
-def _typed(text: str) -> str:
-    return text.strip().replace("\0", "")[:MOST_CHARACTERS]

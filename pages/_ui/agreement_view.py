@@ -19,6 +19,7 @@ SHOW = {"open": "To decide", "decided": "Decided", "all": "Both"}
 NO_QUEUE = "(no queue)"
 MOST_CHARACTERS = 300
 PAGE = 200
+MOST_SHOWN = 10_000
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def read(queues: Iterable[str], layers: Iterable[int], annotators: Iterable[str]
         about=selection.words(200),
         show=selection.one_of(*SHOW),
         search=selection.words(MOST_CHARACTERS),
-        shown=selection.integer(1, 1_000_000),
+        shown=selection.at_most(1, MOST_SHOWN),
     )
 
 

@@ -9,7 +9,7 @@ from pages._ui import desk_links, desk_view, dictionaries, labels
 from pages._ui.desk_view import QUEUES, SIDES, STATES, DeskView
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
-from pages._ui.words import plain
+from pages._ui.words import plain, typed
 
 _KINDS = {"head": "Heads", "neuron": "Neurons", "pair": "Pairs"}
 
@@ -69,7 +69,7 @@ def _of(chosen: Chosen[DeskView]) -> None:
     name, example = what[chosen.view.queue]
     st.text_input(
         name, key=key, placeholder=example, max_chars=200,
-        on_change=lambda: chosen.go(of=" ".join(st.session_state[key].split()), unit="", end="+"),
+        on_change=lambda: chosen.go(of=" ".join(typed(st.session_state[key]).split()), unit="", end="+"),
     )  # fmt: skip
     if chosen.view.queue == "concept" and len(dictionaries.names()) > 1:
         st.caption("Looked for in every dictionary here.")

@@ -14,6 +14,7 @@ from pages._ui import dictionaries, links, resources, rosetta_links, selection
 from pages._ui.desk_view import DeskView
 from pages._ui.overview_entry import target
 from pages._ui.shelf import Shelf, name_of
+from pages._ui.words import typed
 
 SHELF = Shelf("queues", "list", max_file_bytes=4 * 2**20, max_bytes=256 * 2**20, max_files=2_000, keep_days=365)
 """Lists outlive most work on them; each costs a few kilobytes."""
@@ -81,7 +82,7 @@ def asked(addresses: Sequence[str], name: str = "") -> dict[str, Any]:
 
 def pasted(text: str) -> dict[str, Any]:
     """Changes to the view that show a pasted list."""
-    text = " ".join(text.split())
+    text = " ".join(typed(text).split())
     if len(text) <= SHORT:
         return {"list": text, "kept": None}
     data = text.encode()

@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from core.errors import InputError
 from pages._ui import selection
+from pages._ui.words import typed
 
 WHAT = (
     "Paste an address of this app: of a page that shows an image, such as …/image?bundle=…&image=12, or of a "
@@ -33,7 +34,7 @@ def read(text: str, own: str | None) -> Place:
 
     InputError, with a sentence that says what can be pasted, for everything that names no image of this app.
     """
-    text = text.strip()
+    text = typed(text)
     if len(text) > selection.MAX_VALUE:
         raise InputError(f"This address has {len(text):,} characters, which none of this app has. {WHAT}")
     try:

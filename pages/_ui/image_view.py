@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import streamlit as st
+
 from core.store import Store
-from pages._ui import dictionaries, image_address, image_prompts, image_segment, image_semantic, selection
+from pages._ui import dictionaries, image_address, image_prompts, image_segment, image_semantic, rosetta_live, selection
 from pages._ui.selection import Chosen
 
 TABS = {
@@ -18,6 +20,8 @@ TABS = {
     "rosetta": "Rosetta",
     "similar": "Similar",
 }
+MOST_SHOWN = 20 * rosetta_live.MOST
+"""Concepts with a picture for every model."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class ImageView:
     """`text` and `against` are the prompts explained; `own`: each head's or neuron's heatmap on its own scale; `by`:
     what neurons are ranked by; `segment`: what a mask is made by, with `top` neurons, cut at `cut`; of the section
     Semantic `classes` (none: the prompts), `method`, `size`, `repair` and `zeroed`, see `core.explain.semantic.How`; of
-    the section Rosetta the `dictionary` and its `hub`."""
+    the section Rosetta the `dictionary`, its `hub` and how many concepts are `shown` with their maps."""
 
     image: int | None = None
     upload: str | None = None
@@ -50,11 +54,14 @@ class ImageView:
     zeroed: int = 0
     dictionary: str | None = None
     hub: str | None = None
+    shown: int = rosetta_live.MOST
 
 
 def read(store: Store) -> Chosen[ImageView]:
     """The view that the URL asks for."""
     prompt = selection.words(image_prompts.MAX_CHARACTERS)
+    if st.query_params.get("tab") == "rosetta" and "dictionary" not in st.query_params and dictionaries.names():
+        st.query_params["dictionary"] = dictionaries.names()[0]  # one made later must not change what the link shows
     return selection.read(
         ImageView,
         image=selection.integer(0, store.facts().images - 1),
@@ -80,4 +87,5 @@ def read(store: Store) -> Chosen[ImageView]:
         zeroed=selection.one_of(*image_semantic.ZEROED),
         dictionary=selection.one_of(*dictionaries.names()),
         hub=selection.words(100),
+        shown=selection.at_most(1, MOST_SHOWN),
     )

@@ -40,8 +40,8 @@ def _making(opened: Opened) -> None:
         st.rerun()
     st.progress(map_jobs.share(opened, job), f"Making the map: {job.what}, {job.seconds:.0f} s")
     st.caption(
-        "Once for this bundle: it is kept on the server, for everybody. It takes a minute or two for 10,000 units; the "
-        "other pages work meanwhile."
+        "Once for this bundle: it is kept on the server, for everybody. It takes minutes for 10,000 units; the other "
+        "pages work meanwhile."
     )
 
 
@@ -56,11 +56,12 @@ def _map(opened: Opened, chosen: Chosen[SearchView], made: Map) -> None:
         "Colour by", list(COLOURS), format_func=COLOURS.__getitem__, required=True, **chosen.bound("colour"),
         help="First text: the most frequent words of the first texts of the units' + ends, by the automatic labels.",
     )  # fmt: skip
-    figure = map_figure.figure(shown, made.places, "layer" if by == "score" and score is None else by, score)
+    shown_by = chosen.start.colour if by == "score" and score is None else by
+    figure = map_figure.figure(shown, made.places, shown_by, score)
     selected = _show(figure)
     st.caption(_told(made.units))
     if by == "score" and score is None:
-        _scoring(opened, made)
+        _scoring(opened, made, shown_by)
     elif score is not None:
         st.caption(f"{scores.TOLD} Grey: units without a score.")
     _selected(shown, selected)
@@ -68,10 +69,10 @@ def _map(opened: Opened, chosen: Chosen[SearchView], made: Map) -> None:
 
 
 @st.fragment(run_every=2)
-def _scoring(opened: Opened, made: Map) -> None:
+def _scoring(opened: Opened, made: Map, shown_by: str) -> None:
     if search_scores.of_units(opened, made.units) is not None:
         st.rerun()
-    st.caption(":material/hourglass_top: The labels are being scored; until they are, colours are layers.")
+    st.caption(f":material/hourglass_top: The labels are being scored; until they are, colours are {shown_by}s.")
 
 
 def _show(figure: go.Figure) -> Any:

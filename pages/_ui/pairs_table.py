@@ -15,7 +15,7 @@ from pages._ui import figures, resources, scores, states
 from pages._ui.pairs_view import MOST_CHARACTERS, SORTS
 from pages._ui.resources import Opened
 from pages._ui.selection import Chosen
-from pages._ui.words import count, plain
+from pages._ui.words import count, plain, typed
 
 SHOWN = 1_000
 NEAREST = 500
@@ -129,7 +129,7 @@ def _choices(chosen: Chosen[Any], table: PairTable) -> None:
             key=key,
             max_chars=MOST_CHARACTERS,
             placeholder="a butterfly on a flower",
-            on_change=lambda: chosen.go(near=st.session_state[key].strip().replace("\0", "")),
+            on_change=lambda: chosen.go(near=typed(st.session_state[key])),
             help="Pairs whose direction is most along or against this text, by the live model's text encoder.",
             width=300,
         )

@@ -35,7 +35,7 @@ def draw(found: Opened, chosen: Chosen[RosettaView], listed: Sequence[Concept]) 
         for column, concept in zip(st.columns(COLUMNS), shown[first : first + COLUMNS], strict=False):
             with column, st.container(border=True, height="stretch"):
                 _card(found, chosen, concept)
-    if len(listed) > len(shown):
+    if len(shown) < min(len(listed), rosetta_view.MOST_SHOWN):
         st.button(
             f"Show {min(PAGE, len(listed) - len(shown))} more",
             icon=":material/expand_more:",

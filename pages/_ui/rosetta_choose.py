@@ -7,12 +7,16 @@ from typing import Any
 import streamlit as st
 
 from core.store.dictionary_answers import Concept
-from pages._ui import keys, rosetta_words
+from pages._ui import keys, rosetta_view, rosetta_words
 from pages._ui.dictionaries import Opened
-from pages._ui.rosetta_view import TABS, RosettaView
+from pages._ui.rosetta_view import MOST_CHARACTERS, TABS, RosettaView
 from pages._ui.selection import Chosen
+from pages._ui.words import count, plain, typed
 
-SEARCH = "Part of a label, or the address of a unit, such as L3.N17 or demo-rn:layer3.N17. The key / comes here."
+SEARCH = (
+    "Words of a label or parts of them, in any order; or the address of a unit, such as L3.N17 or demo-rn:layer3.N17. "
+    "The key / comes here."
+)
 
 
 def draw(found: Opened, chosen: Chosen[RosettaView], listed: Sequence[Concept]) -> None:
@@ -39,7 +43,7 @@ def draw(found: Opened, chosen: Chosen[RosettaView], listed: Sequence[Concept]) 
             placeholder="sky, or L3.N17",
             help=SEARCH,
             width=220,
-            on_change=lambda: chosen.go(search=st.session_state[key].strip().replace("\0", "")[:200], concept=None),
+            on_change=lambda: chosen.go(search=typed(st.session_state[key])[:MOST_CHARACTERS], concept=None),
         )
         _walk(chosen, [concept.address for concept in listed])
         if view.concept is not None:
@@ -51,6 +55,22 @@ def draw(found: Opened, chosen: Chosen[RosettaView], listed: Sequence[Concept]) 
                 help="In how many models a concept has a unit, the hub's own included.",
             )  # fmt: skip
         _members(chosen, [name for name in members if name != view.hub])
+    if not listed:
+        _elsewhere(found, chosen)
+
+
+def _elsewhere(found: Opened, chosen: Chosen[RosettaView]) -> None:
+    """Where none of the hub's concepts passes: of which other hubs some do."""
+    others = rosetta_view.of_other_hubs(found, chosen.view)
+    if not others:
+        return
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.markdown("Of other hubs these pass:", width="content")
+        for hub, number in others.items():
+            st.button(
+                f"{plain(hub)}: {count(number, 'concept')}", key=f"hub-{hub}", type="tertiary",
+                icon=":material/arrow_forward:", on_click=chosen.go, kwargs={"hub": hub, "concept": None},
+            )  # fmt: skip
 
 
 def _members(chosen: Chosen[RosettaView], others: list[str]) -> None:

@@ -35,8 +35,13 @@ def correlations(concept: Concept, corr_nn: np.ndarray) -> go.Figure:
     return figure
 
 
-def overall(shares: Mapping[tuple[str, str], Sequence[LayerShare]], members: Sequence[str]) -> go.Figure:
-    """For each pair of models, the share of the one's living units with a partner in the other."""
+def overall(
+    shares: Mapping[tuple[str, str], Sequence[LayerShare]],
+    members: Sequence[str],
+    most: Mapping[tuple[str, str], float],
+) -> go.Figure:
+    """For each pair of models, the share of the one's living units with a partner in the other, and the `most` that
+    can have one."""
     share_mm = [[None if a == b else whole(shares[a, b]) for b in members] for a in members]
     largest = max((value for row in share_mm for value in row if value is not None), default=0)
     names = [short(name, 24) for name in members]
@@ -48,14 +53,28 @@ def overall(shares: Mapping[tuple[str, str], Sequence[LayerShare]], members: Seq
             zmin=0,
             zmax=largest or 1,
             colorscale=figures.SEQUENTIAL,
-            texttemplate="%{z:.1%}",
-            hovertemplate="%{z:.1%} of the units of %{y} have a partner in %{x}<extra></extra>",
+            customdata=[[bound(most.get((a, b), 0)) for b in members] for a in members],
+            text=[
+                [
+                    "" if value is None else f"{value:.1%}<br>≤ {bound(most[a, b])}"
+                    for b, value in zip(members, row, strict=True)
+                ]
+                for a, row in zip(members, share_mm, strict=True)
+            ],
+            texttemplate="%{text}",
+            hovertemplate="%{z:.1%} of the units of %{y} have a partner in %{x}; at most %{customdata} can"
+            "<extra></extra>",
             colorbar=_BAR | {"tickformat": ".0%"},
         )
     )
     figure.update_xaxes(title="have a partner in", showgrid=False, type="category")
     figure.update_yaxes(title="units of", autorange="reversed", showgrid=False, type="category")
     return figure
+
+
+def bound(most: float) -> str:
+    """As exact as the share beside it."""
+    return f"{most:.1%}".replace(".0%", "%")
 
 
 def by_layer(shares: Mapping[str, Sequence[LayerShare]], reference: frozenset[str]) -> go.Figure:

@@ -11,14 +11,17 @@ DICTIONARY = "dictionary"
 
 
 def opened() -> Opened | None:
-    """The dictionary that the URL names, else the first; a picker where there are several. None, and how to make one
-    drawn, where there is none. Raises BundleError."""
+    """The dictionary that the URL names, else the first, which the URL then names too: one that is made later must not
+    change what a link shows. A picker where there are several. None, and how to make one drawn, where there is none.
+    Raises BundleError."""
     names = dictionaries.names()
     if not names:
         none()
         return None
     asked = st.query_params.get(DICTIONARY, names[0])
     name = asked if asked in names else names[0]
+    if DICTIONARY not in st.query_params:
+        st.query_params[DICTIONARY] = name
     if len(names) > 1:
         st.session_state["dictionary-picker"] = name
         st.selectbox("Dictionary", names, key="dictionary-picker", on_change=_change, width=320)

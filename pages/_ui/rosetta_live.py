@@ -11,6 +11,9 @@ from pages._ui import dictionaries, live, states
 from pages._ui.dictionaries import Opened
 from pages._ui.words import count, plain
 
+MOST = 12
+"""Concepts with maps that are looked for at once."""
+
 if TYPE_CHECKING:
     from core.explain.rosetta import Active
 
@@ -33,13 +36,23 @@ def _loading(found: Opened) -> None:
 
 
 def look(
-    found: Opened, picture: Image.Image | bytes, hub: str, wanted: Sequence[str] | None = None
+    found: Opened, picture: Image.Image | bytes, hub: str, wanted: Sequence[str] | None = None, most: int = MOST
 ) -> "tuple[Active, ...]":
-    """The concepts active in a picture, or those `wanted`; says which models are left out. The models must be ready."""
+    """The `most` concepts active in a picture, or those `wanted`; says which models are left out. The models must be
+    ready."""
     explainer = dictionaries.explainer(found)
     for name, sentence in explainer.left_out.items():
         states.problem(f"{name} is left out: {sentence}")
     if explainer.notice:
         states.problem(explainer.notice)
     with st.spinner(f"Looking at it with {plain(count(len(explainer.members), 'model'))}"):
-        return explainer.look(decode(picture) if isinstance(picture, bytes) else picture, hub, wanted)
+        return explainer.look(_picture(picture), hub, wanted, most)
+
+
+def every(found: Opened, picture: Image.Image | bytes, hub: str, most: int) -> "tuple[Active, ...]":
+    """All concepts in a picture that was just looked at for `most`, without maps."""
+    return dictionaries.explainer(found).every(_picture(picture), hub, most)
+
+
+def _picture(given: Image.Image | bytes) -> Image.Image:
+    return decode(given) if isinstance(given, bytes) else given

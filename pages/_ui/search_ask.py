@@ -195,7 +195,14 @@ def _addressed(asked: Asked, text: str) -> Found | None:
             concepts = store.concepts_of_unit(address)
             if not concepts:
                 raise AddressError(f"{address} is in no concept of this dictionary.")
-            return {CONCEPT: [Match(c.address, CONCEPT, "address", 0.0) for c in concepts]}
+            first = sorted(concepts, key=lambda concept: concept.address != address)  # the one of that name
+            short = address.partition(":")[2]
+            return {
+                CONCEPT: [
+                    Match(c.address, CONCEPT, "address", 0.0, told="" if c.address == address else f"{short} is in it")
+                    for c in first
+                ]
+            }
     found = asked.search.by_address(text)
     if found is None or sum(map(len, found.values())) != 1:
         return found

@@ -9,7 +9,7 @@ from pages._ui import image_choose, image_source, states
 from pages._ui.resources import Opened
 from pages._ui.search_view import HOW, MOST_CHARACTERS, PAGE, SearchView
 from pages._ui.selection import Chosen
-from pages._ui.words import count, plain
+from pages._ui.words import count, plain, typed
 
 _NOTICE = "_search_notice"
 NOTHING: dict[str, Any] = {"q": "", "unit": None, "image": None, "upload": None, "shown": PAGE}
@@ -77,7 +77,7 @@ def start(opened: Opened, chosen: Chosen[SearchView]) -> None:
 
 def _asked(chosen: Chosen[SearchView]) -> None:
     """Words arrived: they take the place of whatever was asked, unless they are too many."""
-    text = st.session_state[KEY].replace("\0", " ").strip()
+    text = typed(st.session_state[KEY].replace("\0", " "))
     if len(text) > MOST_CHARACTERS:
         st.session_state[_NOTICE] = (
             f"This has {len(text):,} characters; at most {MOST_CHARACTERS:,} are searched for, and the model reads "

@@ -13,7 +13,7 @@ from core.ids import Pair, parse
 from core.store.search import Match
 from pages._ui import links, search_cards, search_scores, states
 from pages._ui.search_ask import Answer, Asked
-from pages._ui.search_view import CONCEPT, LABELLED, PAGE, SORTS, SearchView, layers_of
+from pages._ui.search_view import CONCEPT, LABELLED, MOST_SHOWN, PAGE, SORTS, SearchView, layers_of
 from pages._ui.selection import Chosen
 from pages._ui.thumbs import source
 from pages._ui.words import count
@@ -63,11 +63,11 @@ def draw(asked: Asked, chosen: Chosen[SearchView], answer: Answer) -> dict[str, 
     ticked = [address for address in ticked if address in set(everything)]
     search_scores.caption(asked.opened, {result.kind for result in shown if result.score})
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        if len(shown) < len(matches):
-            more = min(PAGE, len(matches) - len(shown))
+        if len(shown) < min(len(matches), MOST_SHOWN):
+            more = min(PAGE, len(matches) - len(shown), MOST_SHOWN - len(shown))
             st.button(
                 f"Show {more} more", icon=":material/expand_more:", on_click=chosen.go,
-                kwargs={"shown": len(shown) + PAGE},
+                kwargs={"shown": min(len(shown) + PAGE, MOST_SHOWN)},
             )  # fmt: skip
         end = {match[0].address: _end(match[0]) for match in matches}  # the one that the question is about
         listed = [f"{address}{end[address]}" for address in ticked or everything]

@@ -15,6 +15,7 @@ LABELLED = {"any": "any", "hand": "labelled by hand", "none": "not labelled by h
 COLOURS = {"layer": "layer", "kind": "kind", "label": "first text", "score": "label score"}
 CONCEPT = "concept"
 PAGE = 24
+MOST_SHOWN = 1_000
 MOST_CHARACTERS = 1_000
 """As many as a prompt may have (`core.explain.prompts`)."""
 
@@ -52,6 +53,7 @@ def read(store: Store) -> Chosen[SearchView]:
     layers = sorted({layer for layer in layers_of(store) if layer is not None})
     return selection.read(
         SearchView,
+        {"colour": "layer" if len(layers_of(store)) > 1 else "kind"},
         q=selection.words(MOST_CHARACTERS),
         unit=store.units.parse,
         image=selection.integer(0, store.facts().images - 1),
@@ -61,7 +63,7 @@ def read(store: Store) -> Chosen[SearchView]:
         layer=selection.one_of(*layers),
         labelled=selection.one_of(*LABELLED),
         sort=selection.one_of(*SORTS),
-        shown=selection.integer(1, 100_000),
+        shown=selection.at_most(1, MOST_SHOWN),
         tab=selection.one_of(*TABS),
         colour=selection.one_of(*COLOURS),
     )

@@ -27,6 +27,7 @@ import streamlit as st
 
 from core.errors import AddressError
 from core.ids import Unit, parse
+from pages._ui.words import seen
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -67,6 +68,12 @@ def integer(low: int, high: int) -> Reader:
     return read
 
 
+def at_most(low: int, high: int) -> Reader:
+    """The same from `low`, but what is more than `high` is read as `high`."""
+    number = integer(low, 10**17)
+    return lambda text: min(high, number(text))
+
+
 def one_of(*options: Any) -> Reader:
     """One of a few values, written as `str` writes them."""
     table = {str(option): option for option in options}
@@ -101,9 +108,9 @@ def words(limit: int) -> Reader:
     """Free text of at most `limit` characters, such as a prompt. Never rendered as HTML; see `words.plain`."""
 
     def read(text: str) -> str:
-        if not 0 < len(text) <= limit or "\0" in text:
+        if not 0 < len(text) <= limit or "\0" in text or not seen(text):
             raise ValueError
-        return text
+        return seen(text)
 
     return read
 
@@ -161,12 +168,15 @@ class Chosen(Generic[View]):
         return {"key": key, "on_change": lambda: self.go(**{name: st.session_state[key]})}
 
 
-def read(kind: type[View], /, defaults: Mapping[str, Any] | None = None, **readers: Reader) -> Chosen[View]:
+def read(
+    kind: type[View], defaults: Mapping[str, Any] | None = None, of: str = "bundle", /, **readers: Reader
+) -> Chosen[View]:
     """Read a page's view from the URL and show a sentence if part of it was not usable.
 
     `kind` is a frozen dataclass whose fields all have defaults; `defaults` replaces some of them by what is only known
-    now (the first head of this bundle). Every field needs a reader: a function of the text that raises ValueError or
-    AddressError. A field whose default is a tuple takes repeated parameters.
+    now (the first head of this bundle); `of` is what the page is about, for that sentence. Every field needs a reader:
+    a function of the text that raises ValueError or AddressError. A field whose default is a tuple takes repeated
+    parameters.
     """
     start = kind(**defaults or {})
     values, refused = {}, []
@@ -185,7 +195,7 @@ def read(kind: type[View], /, defaults: Mapping[str, Any] | None = None, **reade
     strangers = sum(name not in known and name not in _FOREIGN for name in st.query_params)
     chosen = Chosen(replace(start, **values), start, tuple(refused), st.session_state.get(_RUN, 0))
     if refused or strangers:
-        _tell(chosen.refused)
+        _tell(chosen.refused, of)
         st.query_params.from_dict(chosen.query())  # the permalink of what is shown, so it keeps nothing else
     return chosen
 
@@ -209,9 +219,9 @@ def here() -> dict[str, list[str]]:
     return {name: st.query_params.get_all(name) for name in st.query_params}
 
 
-def _tell(refused: tuple[str, ...]) -> None:
+def _tell(refused: tuple[str, ...], of: str) -> None:
     if refused:
         asks = " and ".join((", ".join(refused[:-1]), refused[-1])) if len(refused) > 1 else refused[0]
-        st.info(f"The link's {asks} cannot be shown with this bundle, so you see the default instead.", icon="🔗")
+        st.info(f"The link's {asks} cannot be shown with this {of}, so you see the default instead.", icon="🔗")
     else:
         st.info("Part of the link means nothing on this page; it was left out.", icon="🔗")

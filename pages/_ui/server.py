@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -88,21 +88,25 @@ def build(script: Path = APP) -> st.App:
     st.App(script)  # pins the folder of config.toml, which our route's address depends on
     return st.App(
         script,
-        routes=[*thumbs.routes(), front()],
+        routes=[*thumbs.routes(), *front()],
         middleware=[Middleware(long_links.RefuseLongLinks), Middleware(access.Guard)],
         on_script_error=states.on_script_error,
     )
 
 
-def front() -> Route:
-    """Streamlit serves the default page at the root alone and calls its own name an unknown page: send on whoever types
-    it."""
+def front() -> list[Route]:
+    """Streamlit serves the default page at the root alone and calls its own name an unknown page, and Universality is
+    at /universal: send on whoever types the names."""
 
-    def answer(request: Request) -> RedirectResponse:
-        query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(f"{links.base_path()}/{query}", 307)
+    def to(page: str) -> Callable[[Request], RedirectResponse]:
+        def answer(request: Request) -> RedirectResponse:
+            query = f"?{request.url.query}" if request.url.query else ""
+            return RedirectResponse(f"{links.base_path()}/{page}{query}", 307)
 
-    return Route(links.base_path() + "/overview", answer, methods=["GET", "HEAD"])
+        return answer
+
+    known = {"overview": "", "universality": "universal"}
+    return [Route(f"{links.base_path()}/{name}", to(page), methods=["GET", "HEAD"]) for name, page in known.items()]
 
 
 def config_problems() -> list[str]:

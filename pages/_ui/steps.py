@@ -11,7 +11,7 @@ from core.errors import AddressError
 from core.ids import Unit, parse
 from pages._ui import desk_links, keys, search_links
 from pages._ui.selection import Chosen
-from pages._ui.words import plain
+from pages._ui.words import plain, typed
 
 MOST_CHARACTERS = 300
 
@@ -92,7 +92,7 @@ def find(
     st.session_state[key] = chosen.view.label
 
     def changed() -> None:
-        text = st.session_state[key].strip()[:MOST_CHARACTERS].replace("\0", "")
+        text = typed(st.session_state[key])[:MOST_CHARACTERS]
         try:
             changes = reached(parse(text.upper()))
         except AddressError:

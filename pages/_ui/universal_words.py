@@ -1,4 +1,5 @@
-"""What the Universality page says of its numbers: what they are over, and what two seeds of one architecture reach."""
+"""What the Universality page says of its numbers: what they are over, what bounds them, and what two seeds of one
+architecture reach."""
 
 from collections.abc import Mapping, Sequence
 
@@ -46,37 +47,41 @@ def population(found: Opened) -> str:
     )
 
 
-def share(store: Dictionary, a: str) -> str:
-    """What the bars of a model are, and what bounds them; Markdown."""
-    own = store.member(a)
-    others = ", ".join(
-        f"{other.name} {min(1, store.k * other.alive / own.alive):.0%}"
-        for other in store.members
-        if other.name != a and other.alive * store.k < own.alive
+def most(store: Dictionary, a: str, b: str) -> float:
+    """The largest share of a's living units that can have a partner in b: each unit has at most K partners in a model,
+    so b's units can partner K times as many of a's."""
+    own, other = store.member(a), store.member(b)
+    return min(1.0, store.k * other.alive / own.alive) if own.alive else 0.0
+
+
+def bound(store: Dictionary) -> str:
+    """What stands below each share of all models, and what a share depends on; Markdown."""
+    return (
+        f"Below each share, the most that it can be: a unit has at most {store.k} partners in a model, so a model of "
+        "few units cannot partner all those of a larger one. Shares are of all living units of a model, and tend to "
+        "rise with the number of units in the other: compare pairs of as many units."
     )
-    bound = (
-        f" Each unit has at most {store.k} partners in a model, so with one of few units the share cannot pass: "
-        f"{others}."
-        if others
-        else ""
-    )
-    return plain(f"Share of a layer's living units (those that vary) with a partner in each other model.{bound}", 900)
 
 
 def reference(store: Dictionary, shares: Mapping[tuple[str, str], Sequence[LayerShare]]) -> str:
-    """What two seeds of one architecture reach, which no other pair should be expected to pass; Markdown."""
+    """What two seeds of one architecture reach, to compare other pairs of as many units with; Markdown."""
     twins = seeds(store)
     if not twins:
         return (
-            "No two of these models are one architecture from two seeds, so there is no upper reference: how many "
-            "units even the same training would find again is not known here."
+            "No two of these models are one architecture from two seeds, so there is no reference: how many units even "
+            "the same training would find again is not known here."
         )
     pairs = [(a, b) for a, others in twins.items() for b in others]
-    told = "; ".join(f"{a} in {b} {whole(shares[a, b]) or 0:.1%}" for a, b in pairs)
+    told = "; ".join(
+        f"{a} in {b} {whole(shares[a, b]) or 0:.1%} ({store.member(a).alive:,} units in {store.member(b).alive:,})"
+        for a, b in pairs
+    )
     rest = [whole(layers) or 0 for pair, layers in shares.items() if pair not in pairs]
-    across = f" Between different models it is {min(rest):.1%} to {max(rest):.1%}." if rest else ""
+    span = f" Between different models it is {min(rest):.1%} to {max(rest):.1%}: " if rest else ""
+    across = f"{span}more than the reference is no wonder where the other model has more units." if rest else ""
     return plain(
-        f"The upper reference is one architecture trained twice from different seeds: {told} of the living units have "
-        f"a partner. What even these do not share is chance of training, not difference of models.{across}",
+        f"A reference for models of as many units is one architecture trained twice from different seeds: {told} of "
+        "the living units have a partner. What even these do not share is chance of training, not difference of "
+        f"models.{across}",
         900,
     )

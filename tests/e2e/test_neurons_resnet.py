@@ -1,5 +1,6 @@
 """Pages that show neurons, over a ResNet's bundle, whose neurons and heads are of no layer."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pages._ui import figures, live, resources
+from pages._ui import figures, live, map_jobs, resources
 from pages._ui.neurons_view import TABS
 from tests.e2e.test_neurons_page import Visit, component, said
 
@@ -46,6 +47,24 @@ def test_every_tab_of_a_neuron(visit: Visit, tab: str, monkeypatch: pytest.Monke
     if tab == "effects":
         assert "**Direct" not in said(app) and "**Second order" in said(app)
     assert seen and "LNone" not in figures.to_json(seen[-1]).decode()
+
+
+def test_the_map_of_units_of_one_layer_is_coloured_by_kind(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(map_jobs, "SETTINGS", map_jobs.Settings(points=40))
+    map_jobs.ask(visit.opened).made.result(120)
+    app = visit.open("search", tab="map")
+    drawn = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
+    assert {trace["name"] for trace in drawn} == set(visit.opened.store.units.kinds)
+    assert "#9aa2a8" not in {trace["marker"]["color"] for trace in drawn}
+    grey = json.loads(visit.open("search", tab="map", colour="layer").get("plotly_chart")[0].proto.spec)["data"]
+    assert {trace["name"] for trace in grey} == {"no layer"}
+    map_jobs.forget(visit.opened)
+
+
+def test_an_address_with_a_layer_gets_a_sentence(visit: Visit) -> None:
+    app = visit.open("search", calm=False, q="L2.N1")
+    last = visit.opened.store.neurons.neurons - 1
+    assert f"L2.N1 is not among this bundle's neurons: N0 to N{last}, without a layer." in said(app)
 
 
 def test_what_a_resnet_has_none_of_is_not_offered(visit: Visit) -> None:

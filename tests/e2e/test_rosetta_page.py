@@ -236,7 +236,7 @@ def test_universality(store: Dictionary, told: list[Any]) -> None:
         depths = [other.depth for other in store.member("demo-vit").layers]
         assert drawn["depths"][:, at].tolist() == [int((layer.partner_depth == depth).sum()) for depth in depths]
     assert drawn["sharing"]["demo-cnn"] == store.sharing("demo-cnn")
-    assert "no upper reference" in said(app)
+    assert "so there is no reference" in said(app)
     json.loads(figures.to_json(drawn))
     same = visit("universal", a="demo-cnn", b="demo-cnn")  # a model is not compared with itself
     assert "Where their partners in demo-vit sit" in said(same)
@@ -258,7 +258,7 @@ def test_two_seeds_are_the_reference(tmp_path: Path, monkeypatch: pytest.MonkeyP
     same = json.loads((folder / "rosetta.json").read_text())
     same["members"][1]["weights_digest"] = "00"  # one model under two names is no other seed
     (folder / "rosetta.json").write_text(json.dumps(same))
-    assert "no upper reference" in said(visit("universal"))
+    assert "so there is no reference" in said(visit("universal"))
 
 
 # --- none, several, damaged -------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from streamlit.util import calc_hash
 from core.errors import AddressError, UnitscopeError
 from pages._ui import figures, resources, selection, server, states, thumbs
 from pages._ui.methods import METHODS, PAPERS
-from pages._ui.words import plain
+from pages._ui.words import plain, typed
 from tests import bundle_maker
 
 APP = str(resources.ROOT / "app.py")
@@ -217,6 +217,28 @@ def test_plain_text_has_no_markup_left() -> None:
 def test_plain_text_holds_nothing_that_is_looked_for_after_markdown(text: str) -> None:
     shown = plain(text).replace("\\", "")
     assert text not in shown and shown.replace("\u2060", "") == text  # the only change cannot be seen
+
+
+@pytest.mark.parametrize("text", ["demo-vit:L2.N569", "https://a.b/c?d=e", "a@b.org", "a -> b"])
+def test_what_is_copied_from_a_page_and_typed_is_what_was_written(text: str) -> None:
+    assert typed(f" {plain(text)}\n".replace("\\", "")) == text
+    assert selection.words(100)(plain(text).replace("\\", "")) == text
+
+
+def test_what_cannot_be_seen_is_left_out_but_for_what_shapes_other_scripts() -> None:
+    assert typed("\ufeffL1\u200b.\u200cN\u200d1\u2060\0") == "L1.N1" and not typed("\u2060 \u200b")
+    for text in ("\U0001f468\u200d\U0001f680", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"):
+        assert typed(text) == text
+    with pytest.raises(ValueError):
+        selection.words(10)("\u2060")
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1), ("7", 7), ("8", 7), ("99999999", 7)])
+def test_a_number_that_is_too_large_is_read_as_the_largest(text: str, number: int) -> None:
+    assert selection.at_most(1, 7)(text) == number
+    for wrong in ("0", "-1", "x", "9" * 30):
+        with pytest.raises(ValueError):
+            selection.at_most(1, 7)(wrong)
 
 
 def test_json_of_everything_a_page_may_hold() -> None:

@@ -119,8 +119,9 @@ def test_data_uris_where_there_is_no_route(bundles: Path) -> None:
     assert thumbs.source(opened, 7) == ""  # quarantined
 
 
-def test_the_front_pages_own_name_leads_to_it() -> None:
-    with TestClient(Starlette(routes=[server.front()]), base_url="http://localhost", follow_redirects=False) as client:
+def test_pages_other_names_lead_to_them() -> None:
+    with TestClient(Starlette(routes=server.front()), base_url="http://localhost", follow_redirects=False) as client:
         answer = client.get("/overview?bundle=tiny&measure=a%2Fb")
         assert answer.status_code == 307 and answer.headers["location"] == "/?bundle=tiny&measure=a%2Fb"
         assert client.get("/overview").headers["location"] == "/"
+        assert client.get("/universality?a=demo-vit").headers["location"] == "/universal?a=demo-vit"

@@ -114,6 +114,28 @@ def test_named_concepts_in_their_order(dictionary: Dictionary, explainer: Rosett
         explainer.look(picture().convert("L"), "demo-cnn")
 
 
+def test_every_concept_and_as_many_as_are_asked_for(dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch) -> None:
+    explainer = RosettaExplainer(dictionary, [MadeUp(name) for name in ("demo-vit", "demo-mae")])
+    concepts = [c for c in dictionary.concepts("demo-cnn") if {"demo-vit", "demo-mae"} & set(c.best)]
+    every = explainer.every(picture(), "demo-cnn", 3)
+    assert {each.concept.address for each in every} == {c.address for c in concepts} and len(every) > 3
+    for each in every:
+        assert each.by_member == pytest.approx(
+            plain_z(dictionary, ["demo-vit", "demo-mae"], each.concept, 70), abs=1e-5
+        )
+        assert each.z == pytest.approx(np.mean(list(each.by_member.values()))) and not each.maps
+    assert [each.z for each in every] == sorted((each.z for each in every), reverse=True)
+    for most in (3, 10**6):
+        looked = explainer.look(picture(), "demo-cnn", most=most)
+        assert [(each.concept, each.z) for each in looked] == [(each.concept, each.z) for each in every[:most]]
+        assert all(each.maps for each in looked)
+    monkeypatch.setattr(rosetta, "_KEPT", 2)
+    monkeypatch.setattr(rosetta, "MOST", 4)
+    for shade in range(5):
+        explainer.look(picture(100 + shade), "demo-cnn", most=6)
+        assert sum(len(answer.active) for answer in explainer._answers.values()) <= 2 * 4
+
+
 def test_without_a_member_the_others_are_averaged(dictionary: Dictionary) -> None:
     there = ["demo-vit", "demo-mae"]
     explainer = RosettaExplainer(dictionary, [MadeUp(name) for name in there], {"demo-cnn": "It is not here."})
