@@ -168,7 +168,9 @@ def _pursue_block(
     live_l = torch.arange(n, device=device)
     for step in range(picks):
         best_l, score_l = dictionary.best(residual_lo)
-        going = score_l.abs() > EXHAUSTED * dictionary.norm_w[best_l]
+        # where a text is the best again, what is left is rounding: a residual is orthogonal to its picks
+        again_l = (index_nm[live_l, :step] == best_l[:, None]).any(1)
+        going = (score_l.abs() > EXHAUSTED * dictionary.norm_w[best_l]) & ~again_l
         if not going.all():
             live_l, best_l, residual_lo, basis_lmo = (x[going] for x in (live_l, best_l, residual_lo, basis_lmo))
             if not len(live_l):

@@ -106,7 +106,6 @@ def test_what_has_no_score_says_why(store: Store) -> None:
     other = store.units.address("pair", next(row for row in there if row not in described))
     for address, words, reason in (
         (other, text, "only described pairs"),
-        ("member:layer2.N7", text, "Concepts of a dictionary"),
         ("L2.H0", "a thing that nobody put there", "needs the live model"),
     ):
         assert reason in scores.why(address, None, words)

@@ -133,3 +133,16 @@ def test_texts_a_millionth_apart_leave_the_fit_orthogonal() -> None:
         assert len(index) >= 12 and len(set(index.tolist())) == len(index)
         # coefficients up to 1e6, each rounded to 2⁻⁵³
         assert (atoms[index] @ left[row]).abs().max() < 1e-8
+
+
+def test_where_only_rounding_is_left_no_text_is_picked_twice() -> None:
+    """A pool so narrow that rounding outweighs what its last dimensions hold: a residual is no longer orthogonal to all
+    that was picked, and the next best text is one of those."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        pool = rng.standard_normal((53, 38)) * np.exp(-np.arange(38) / 2)
+        atoms_wo = text_atoms(torch.from_numpy(pool.astype(np.float32)))
+        found = pursue(torch.from_numpy(rng.standard_normal((2, 38))), atoms_wo, 38)
+        for index in found.index_nm.tolist():
+            picked = [i for i in index if i >= 0]
+            assert len(picked) == len(set(picked)) > 10 and index == picked + [-1] * (38 - len(picked))
