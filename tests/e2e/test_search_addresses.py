@@ -1,31 +1,20 @@
 """Addresses that are typed or pasted: into the search of all units, a page's Find, the labelling desk."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pages._ui import desk_links, live, resources, search_ask, search_results, search_view
+from pages._ui import desk_links, search_ask, search_results, search_view
 from pages._ui.words import plain
-from tests import dictionary_maker
 from tests.e2e.test_neurons_page import Visit, address
-from tests.e2e.test_search_page import TEXT, box, cards, open_search
+from tests.e2e.test_search_page import TEXT, beside_a_dictionary, box, cards, open_search
 
 
 @pytest.fixture(scope="module")
 def visit(vit_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
-    """A folder of its own, with a dictionary beside the bundle; the live model is there."""
-    folder = tmp_path_factory.mktemp("addresses") / "bundles"  # the database of labels lies beside it
-    shutil.copytree(vit_bundle, folder / vit_bundle.name)
-    dictionary_maker.make(folder / "rosetta-0123abcd")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(resources.BUNDLES_VARIABLE, str(folder))
-        patch.delenv("DATABASE_URL", raising=False)
-        patch.setattr(resources, "MODELS", live.LiveModels(resources._load, resources._weight, resources._memory))
-        opened = resources.open_named(vit_bundle.name)
-        resources.explainer(opened)
-        yield Visit(opened)
+    with beside_a_dictionary(vit_bundle, tmp_path_factory.mktemp("addresses")) as made:
+        yield made
 
 
 def copied(text: str) -> str:

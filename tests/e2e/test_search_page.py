@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,14 @@ TEXT = "red wall"
 
 @pytest.fixture(scope="module")
 def visit(vit_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
-    """A folder of its own, with a dictionary beside the bundle; the live model is there."""
-    folder = tmp_path_factory.mktemp("search") / "bundles"  # the database of labels lies beside it
+    with beside_a_dictionary(vit_bundle, tmp_path_factory.mktemp("search")) as made:
+        yield made
+
+
+@contextmanager
+def beside_a_dictionary(vit_bundle: Path, place: Path) -> Iterator[Visit]:
+    """A folder of bundles of its own, with a dictionary beside the bundle; the live model is there."""
+    folder = place / "bundles"  # the database of labels lies beside it
     shutil.copytree(vit_bundle, folder / vit_bundle.name)
     dictionary_maker.make(folder / "rosetta-0123abcd")
     with pytest.MonkeyPatch.context() as patch:
