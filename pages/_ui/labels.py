@@ -35,16 +35,32 @@ def ledger(bundle: str, fresh: bool = True) -> Ledger:
     return found
 
 
-def beside(bundle: str, address: str) -> list[dict[str, str]]:
-    """A line with what people call a unit of a bundle, or a concept of a dictionary, by its id; returns it. Nothing
-    where nobody has labelled anything here: looking at a unit makes no database."""
+def known(bundle: str) -> Ledger | None:
+    """The ledger of a bundle or dictionary for pages that only look: None where nobody has labelled anything here, as
+    looking makes no database, and where the labels cannot be read, which the desk says."""
     url = default_url(resources.bundles_folder())
     file = url.removeprefix("sqlite:///")
     if file != url and not Path(file).exists():
-        return []
+        return None
     try:
-        standing = ledger(bundle)
-    except LabelsUnavailable:  # the desk says why
+        return ledger(bundle)
+    except LabelsUnavailable:
+        return None
+
+
+def texts(bundle: str) -> dict[str, str]:
+    """What people call the units of a bundle, or the concepts of a dictionary: all of it by address, in lower case."""
+    found = known(bundle)
+    made: dict[str, str] = {}
+    for (address, _), standing in found.all().items() if found else ():
+        made[address] = " ".join([made.get(address, ""), *(event.text.casefold() for event in standing.labels)]).strip()
+    return made
+
+
+def beside(bundle: str, address: str) -> list[dict[str, str]]:
+    """A line with what people call a unit of a bundle, or a concept of a dictionary, by its id; returns it."""
+    standing = known(bundle)
+    if standing is None:
         return []
     given = [(end, event) for end in ("+", "-", "") for event in standing.standing(address, end).labels]
     if given:

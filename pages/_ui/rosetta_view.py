@@ -1,13 +1,13 @@
 """What of the Rosetta page is in the URL, and which concepts that asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from core.store.dictionary_answers import Concept
-from pages._ui import links, rosetta_frame, rosetta_words, selection
+from pages._ui import labels, links, rosetta_frame, rosetta_words, selection
 from pages._ui.dictionaries import Opened
 from pages._ui.selection import Chosen
 
@@ -79,29 +79,31 @@ def read(found: Opened) -> Chosen[RosettaView]:
 
 def matching(found: Opened, view: RosettaView) -> tuple[Concept, ...]:
     """The concepts that the view asks for, strongest first."""
-    return _matching(found, view, view.hub)
+    return _matching(found, view, view.hub, labels.texts(found.store.id) if view.search else {})
 
 
 def of_other_hubs(found: Opened, view: RosettaView) -> dict[str, int]:
     """How many concepts of each other hub that has some the same would find."""
     others = (member.name for member in found.store.members if member.name != view.hub)
-    return {hub: number for hub in others if (number := len(_matching(found, view, hub)))}
+    said = labels.texts(found.store.id) if view.search else {}
+    return {hub: number for hub in others if (number := len(_matching(found, view, hub, said)))}
 
 
-def _matching(found: Opened, view: RosettaView, hub: str) -> tuple[Concept, ...]:
+def _matching(found: Opened, view: RosettaView, hub: str, said: Mapping[str, str]) -> tuple[Concept, ...]:
     wanted, words = set(view.member), view.search.casefold().split()
     return tuple(
         concept
         for concept in found.store.concepts(hub)
         if concept.models >= view.models
         and wanted <= {unit.member for unit in concept.members}
-        and (not words or _has(concept, words))
+        and (not words or _has(concept, words, said.get(concept.address, "")))
     )
 
 
-def _has(concept: Concept, words: Sequence[str]) -> bool:
-    """Whether each word is in a concept's label, or a unit's address, with or without its model."""
-    label = concept.label.text.casefold() if concept.label is not None else ""
+def _has(concept: Concept, words: Sequence[str], said: str) -> bool:
+    """Whether each word is in a concept's label, in what people `said` it is, or a unit's address, with or without its
+    model."""
+    label = f"{concept.label.text.casefold() if concept.label is not None else ''} {said}"
     units = [unit.address.casefold() for unit in concept.members]
     names = {*units, *(name.partition(":")[2] for name in units)}
     return all(word in label or word in names for word in words)

@@ -12,7 +12,7 @@ import streamlit as st
 from core.errors import AddressError, LabelsUnavailable, UnitscopeError
 from core.store.search import NEAREST, By, Found, Match, Numbers, Search, interleaved
 from core.store.search_labels import MOST_WORDS, Said, as_match, merged
-from pages._ui import dictionaries, image_source, labels, resources, search_labels
+from pages._ui import dictionaries, image_source, labels, resources, rosetta_links, search_labels
 from pages._ui.resources import Stamp
 from pages._ui.search_view import CONCEPT, SearchView
 from pages._ui.words import plain
@@ -213,17 +213,9 @@ def _holding(asked: Asked, address: str, by: By) -> Found:
     """The concepts that a neuron of this bundle's model is in."""
     if asked.dictionary is None or asked.opened.store.units.kind(address) != "neuron":
         return {}
-    store, digest = asked.dictionary.store, asked.opened.store.facts().weights_digest
-    for member in store.members:
-        name = f"{member.name}:{address}" if "." in address else f"{member.name}:layer4.{address}"
-        if member.clip and member.weights_digest == digest:
-            try:
-                concepts = store.concepts_of_unit(name)
-            except AddressError:  # the dictionary compares other layers
-                return {}
-            told = f"{address} is in it"
-            return {CONCEPT: [Match(c.address, CONCEPT, by, 0.0, told=told) for c in concepts]}
-    return {}
+    concepts = rosetta_links.holding(asked.dictionary.store, asked.opened, address)
+    told = f"{address} is in it"
+    return {CONCEPT: [Match(c.address, CONCEPT, by, 0.0, told=told) for c in concepts]} if concepts else {}
 
 
 def _listed(by: Iterable[Found]) -> tuple[tuple[Match, ...], ...]:

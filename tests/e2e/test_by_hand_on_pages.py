@@ -66,6 +66,8 @@ def test_labels_stand_on_a_concepts_page(visit: Visit) -> None:
     give(store().id, concept.address, ("Ada", "", "grass"))
     app = visit.open("rosetta", hub="demo-vit", concept=concept.address)
     assert any("By hand: **grass** (Ada)" in each.value for each in app.markdown)
+    assert "**1 concept** of" in said(visit.open("rosetta", hub="demo-vit", search="GRASS"))
+    assert "No concept passes" in said(visit.open("rosetta", hub="demo-vit", search="grass snow"))
 
 
 def test_without_a_readable_database_the_page_stands(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
