@@ -76,21 +76,22 @@ def _told(found: Opened, view: RosettaView, passing: int, every: int, shown: int
     st.caption(
         f"**{count(passing, 'concept')}** of {every:,} that start from a unit of {plain(view.hub)}{some}, strongest "
         f"first. Strength: how far the best match lies above the null, as a correlation, averaged over the {others} (0 "
-        f"where there is no match). Found without labels from {count(found.store.images, 'image')}. Keys j and k walk "
-        "through them."
+        f"where there is no match). Found without labels from {count(found.store.images, 'image')}. Label r: how "
+        "closely it follows its label, over images that did not choose it. Keys j and k walk through them."
     )
 
 
 def _card(found: Opened, chosen: Chosen[RosettaView], concept: Concept) -> None:
     st.button(
-        f"**{plain(label(concept), 60)}**",
+        f"**{plain(label(concept), 44)}**",
         key=f"card-{concept.address}",
         type="tertiary",
         on_click=chosen.go,
         kwargs={"concept": concept.address},
         help=plain(concept.address),
     )
-    st.caption(plain(f"{concept.address.partition(':')[2]} · {shared(concept, len(found.store.members))}"))
+    follows = f" · label r {concept.label.r:.2f}" if concept.label is not None else ""
+    st.caption(plain(f"{concept.address.partition(':')[2]} · {shared(concept, len(found.store.members))}{follows}"))
     grid.images(
         found,
         concept.images[:STRIP],

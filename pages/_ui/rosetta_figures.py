@@ -56,7 +56,7 @@ def overall(
             customdata=[[bound(most.get((a, b), 0)) for b in members] for a in members],
             text=[
                 [
-                    "" if value is None else f"{value:.1%}<br>≤ {bound(most[a, b])}"
+                    "" if value is None else f"{value:.1%}" + (f"<br>≤ {bound(most[a, b])}" if most[a, b] < 1 else "")
                     for b, value in zip(members, row, strict=True)
                 ]
                 for a, row in zip(members, share_mm, strict=True)

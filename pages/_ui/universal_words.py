@@ -55,9 +55,9 @@ def most(store: Dictionary, a: str, b: str) -> float:
 
 
 def bound(store: Dictionary) -> str:
-    """What stands below each share of all models, and what a share depends on; Markdown."""
+    """What stands below some shares of all models, and what a share depends on; Markdown."""
     return (
-        f"Below each share, the most that it can be: a unit has at most {store.k} partners in a model, so a model of "
+        f"≤: the most that a share can be, if not all. A unit has at most {store.k} partners in a model, so a model of "
         "few units cannot partner all those of a larger one. Shares are of all living units of a model, and tend to "
         "rise with the number of units in the other: compare pairs of as many units."
     )

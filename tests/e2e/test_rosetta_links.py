@@ -134,8 +134,12 @@ def test_what_bounds_a_share(store: Dictionary, told: list[Any]) -> None:
         most = min(1, dictionary_maker.K * alive[b] / alive[a])
         assert (pair["share"], pair["at most"]) == pytest.approx((share, most)) and share <= most
         told_there = figure["text"][list(alive).index(a)][list(alive).index(b)]
-        assert told_there == f"{share:.1%}<br>≤ {rosetta_figures.bound(most)}"
-    assert "a unit has at most 3 partners" in said(app) and "cannot pass" not in said(app)
+        assert told_there == f"{share:.1%}" + (f"<br>≤ {rosetta_figures.bound(most)}" if most < 1 else "")
+    assert "A unit has at most 3 partners" in said(app) and "cannot pass" not in said(app)
+    names = list(alive)[:2]
+    shares = {pair: store.universality(*pair) for pair in (tuple(names), tuple(names[::-1]))}
+    drawn = rosetta_figures.overall(shares, names, dict(zip(shares, (0.382, 1.0), strict=True)))
+    assert drawn.data[0].text[0][1].endswith("<br>≤ 38.2%") and "≤" not in drawn.data[0].text[1][0]
 
 
 def test_all_concepts_of_a_picture_on_the_image_page(
