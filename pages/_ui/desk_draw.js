@@ -73,10 +73,12 @@ function drawTitle(root, unit, queue) {
   const link = made("a", "address", unit.address);
   link.href = unit.href;
   link.dataset.inside = "";
+  link.title = "Its own page";
   const end = { "+": "+ end", "-": "− end", "": "concept" }[unit.end];
   root.querySelector(".title").replaceChildren(link, made("span", "end", end), made("span", "quiet", unit.told));
   root.dataset.address = unit.address;
   root.dataset.end = unit.end;
+  root.querySelector(".box").placeholder = `What do ${unit.end ? "the images of this end" : "these images"} have in common?`;
   const bar = root.querySelector("progress");
   bar.max = Math.max(1, queue.all);
   bar.value = queue.done;
