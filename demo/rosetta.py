@@ -24,6 +24,7 @@ from torch import Tensor
 from core.bundle.dictionary import open_dictionary
 from core.errors import UnitscopeError
 from core.models.zoo import Member, load_recorded_member
+from core.stats.followed import activation, deviations
 from core.store.dictionary import Concept, Dictionary
 from demo import concept_labels, map_truth
 from demo.images import IMAGES
@@ -72,18 +73,6 @@ def best_units(concept: Concept) -> list[int]:
     return [unit.row for unit in concept.best.values()]
 
 
-def standardised(x_ui: np.ndarray) -> np.ndarray:
-    """Rows less their mean, over their deviation; 0 where a row does not vary."""
-    centred = x_ui - x_ui.mean(1, keepdims=True)
-    spread = centred.std(1, keepdims=True)
-    return centred / np.where(spread > 0, spread, np.inf)
-
-
-def averaged(x_un: np.ndarray, units: Sequence[Sequence[int]]) -> np.ndarray:
-    """(concept, n): the mean of each concept's rows."""
-    return np.stack([x_un[list(rows)].mean(0) for rows in units])
-
-
 @torch.no_grad()
 def follow(
     dictionary: Dictionary, members: Sequence[Member], concepts: Sequence[Concept], folder: Path
@@ -108,8 +97,9 @@ def follow(
         z_up = (flat_up - mean_u[:, None]) * scale_u[:, None]
         concept_cp = torch.stack([z_up[rows].mean(0) for rows in units])
         sums.update(torch.cat([z_up, concept_cp]), masks[start : start + BATCH].transpose(0, 1).flatten(1))
-    z_ui = standardised(np.concatenate(peaks).T.astype(np.float64))
-    activation_ui = np.concatenate([z_ui, averaged(z_ui, units)])
+    peak_ui = np.concatenate(peaks).T.astype(np.float64)
+    z_ui = deviations(peak_ui, peak_ui.mean(1), peak_ui.std(1))
+    activation_ui = np.concatenate([z_ui, activation(z_ui, units)])
     return (
         Following("activation", truth.names, truth.correlate(activation_ui)),
         Following("map", map_truth.NAMES, sums.correlation()),

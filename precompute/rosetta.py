@@ -17,7 +17,7 @@ from core.errors import InputError, StorageError
 from core.methods.rosetta import tile_bytes
 from core.models.load import DEMO_MODELS
 from core.models.zoo import Member, load_zoo
-from core.text.pools import load_pool
+from core.text.pools import TextPool, load_pool
 from precompute.arguments import resources
 from precompute.config import Resources
 from precompute.estimate import free_space
@@ -62,16 +62,16 @@ def rosetta(arguments: argparse.Namespace) -> Path:
     else:
         tell_unusable(images.unusable)
         _estimate(plan, Units(tuple(members)), len(pool), arguments.memory * _GB)
-        make(plan, members, arguments.memory * _GB, means)
+        make(plan, members, pool, arguments.memory * _GB, means)
         print(f"made in {time.perf_counter() - started:.0f} s", file=sys.stderr)
     shutil.rmtree(plan.work, ignore_errors=True)  # only now: until rosetta.json stands, a killed run goes on from it
     summarise(open_dictionary(plan.folder))
     return plan.folder
 
 
-def make(plan: RosettaPlan, members: Sequence[Member], room: float, means: Resources) -> None:
+def make(plan: RosettaPlan, members: Sequence[Member], pool: TextPool, room: float, means: Resources) -> None:
     """Everything that is not done yet, with at most `room` bytes of sums at a time."""
-    units, pool = Units(tuple(members)), load_pool(plan.settings.pool)
+    units = Units(tuple(members))
     plan.work.mkdir(parents=True, exist_ok=True)
     with run_lock(plan.work / "rosetta.lock"):
         if plan.finished:  # another run has finished it while this one waited

@@ -87,9 +87,14 @@ class ClipMember:
         return FirstOrder(self.clip.tower, choose_layers(self.clip.tower, None))
 
     @cached_property
+    def texts_wo(self) -> np.ndarray:
+        """Embeddings of the pool."""
+        return embed_pool(self.clip, self.pool)
+
+    @cached_property
     def atoms_wo(self) -> Tensor:
         """The pool, less its mean, scaled to one."""
-        return text_atoms(torch.from_numpy(embed_pool(self.clip, self.pool))).to(self.clip.device)
+        return text_atoms(torch.from_numpy(self.texts_wo)).to(self.clip.device)
 
     def trace(self, inputs: Tensor, with_maps: bool) -> Trace:
         layers = self.first_order.layers if with_maps else ((0,) if self.clip.tower.kind == "resnet" else ())
@@ -120,7 +125,7 @@ class ClipMember:
 
     def cosines(self) -> np.ndarray:
         """(w, i) cosine of every text of the pool with every image kept, in their order."""
-        return np.asarray(embed_pool(self.clip, self.pool), np.float32) @ np.concatenate(self._seen).T
+        return np.asarray(self.texts_wo, np.float32) @ np.concatenate(self._seen).T
 
     def by_direction(self) -> list[UnitText]:
         """Texts of the units that have a direction, from what was kept; removes it."""

@@ -15,7 +15,7 @@ from core.bundle.thumbs import ThumbWriter
 from core.errors import ModelError
 from core.methods.rosetta import Correlator, Key, Tile, tile_of
 from core.models.zoo import Member
-from core.stats.followed import activation, read_as
+from core.stats.followed import activation, deviations, read_as
 from core.text.pools import TextPool
 from precompute.config import Resources
 from precompute.progress import Seen, bar
@@ -73,7 +73,7 @@ class Described:
     def activations(self, mean_d: np.ndarray, std_d: np.ndarray) -> np.ndarray:
         """(concept, image) float64: the mean over members (of each its best unit) of the peak in deviations from its
         mean."""
-        z_di = (self.peak.astype(np.float64) - mean_d[:, None]) / np.where(std_d > 0, std_d, np.inf)[:, None]
+        z_di = deviations(self.peak.astype(np.float64), mean_d, std_d)
         best = [np.searchsorted(self.rows, each.best(self.units.owner_u)).tolist() for each in self.found]
         return activation(z_di, best)
 

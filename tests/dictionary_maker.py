@@ -11,6 +11,7 @@ from PIL import Image
 from core.bundle.dictionary import DictionaryWriter
 from core.bundle.thumbs import ThumbWriter
 from core.stats.partners import partners
+from tests.reference.plain_rosetta import plain_label
 
 IMAGES, K, RANKS, SIDE, FACTORS = 24, 3, 8, 8, 5
 TEXT_COLUMNS = ("unit", "how", "rank", "text", "value")
@@ -131,15 +132,6 @@ def like(seed: int) -> np.ndarray:
     return ((factor - factor.mean(1, keepdims=True)) / factor.std(1, keepdims=True)).astype(np.float16)
 
 
-def label_of(like_wi: np.ndarray, number_i: np.ndarray) -> tuple[int, float]:
-    """The text that a concept follows most closely over every other image, and its correlation over the others."""
-    r_w = [np.corrcoef(text_i[::2], number_i[::2])[0, 1] for text_i in like_wi.astype(np.float64)]
-    text = int(np.argmax(r_w))
-    if r_w[text] <= 0:
-        return -1, np.nan
-    return text, float(np.corrcoef(like_wi[text, 1::2].astype(np.float64), number_i[1::2])[0, 1])
-
-
 def facts() -> dict[str, Any]:
     """The facts that `finish` wants, with made-up values."""
     members = []
@@ -185,7 +177,7 @@ def make(folder: Path, seed: int = 0, *, empty: bool = False) -> Path:
         for name, value in (("first", len(member_rows["unit"])), ("members", len(ours)), ("corr", sum(map(len, corr)))):
             rows[name].append(value)
         corr.append(r[np.ix_(ours, ours)].ravel())
-        for name, value in zip(label, label_of(like_wi, total), strict=True):
+        for name, value in zip(label, plain_label(like_wi, total), strict=True):
             label[name].append(value)
         for one in concept["of"]:
             side = everything[one["unit"]].side

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from core.bundle.read import Bundle
-from core.stats.followed import CHOSEN_BY, activation, labels, standardised
+from core.stats.followed import CHOSEN_BY, activation, deviations, labels, standardised
 from core.stats.partners import mutual, null_of
 
 _FP16_STEP = 2.0**-11
@@ -215,11 +215,8 @@ def _texts(dictionary: Bundle) -> Iterator[str]:
     follows = (np.diff(unit) == 0) & (np.diff(rank) == 1)
     if not (follows | (rank[1:] == 0)).all() or (np.diff(value) > 0)[follows].any():
         yield "unit_texts.parquet is not in order: unit by unit, the best text first."
-    like_wi, label_c, r_c = (
-        dictionary.array("text_cosine"),
-        concepts["label"].to_numpy(),
-        concepts["label_r"].to_numpy(),
-    )
+    like_wi = dictionary.array("text_cosine")
+    label_c, r_c = (concepts[name].to_numpy() for name in ("label", "label_r"))
     if not np.isfinite(np.asarray(like_wi, np.float32)).all():
         yield "texts/cosine.npy is not finite."
         return
@@ -245,8 +242,7 @@ def _texts(dictionary: Bundle) -> Iterator[str]:
 def _activation(dictionary: Bundle) -> np.ndarray:
     """(concept, image), from the peaks of the best unit of each member."""
     names = ("peak", "peak_mean", "peak_std")
-    peak_di, mean_d, std_d = (np.asarray(dictionary.array(name), np.float64) for name in names)
-    z_di = (peak_di - mean_d[:, None]) / np.where(std_d > 0, std_d, np.inf)[:, None]
+    z_di = deviations(*(np.asarray(dictionary.array(name), np.float64) for name in names))
     members, owner_u = dictionary.table("concept_members"), _owners(dictionary)
     at_m = np.searchsorted(np.asarray(dictionary.array("described")), members["unit"].to_numpy())
     best: list[dict[int, tuple[float, int]]] = [{} for _ in range(dictionary.axes["concept"].size)]

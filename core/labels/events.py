@@ -67,6 +67,14 @@ class Event:
         return tuple(part for part in (piece.strip() for piece in self.text.split(SENSES)) if part)
 
     @property
+    def seen(self) -> frozenset[int]:
+        """The images that its annotator was shown, which it was made from. What a file brought in can be anything."""
+        images = self.evidence.get("images")
+        rows = images.values() if isinstance(images, Mapping) else ()
+        ids = (image for row in rows if isinstance(row, list | tuple) for image in row)
+        return frozenset(i for i in ids if isinstance(i, int) and not isinstance(i, bool) and i >= 0)
+
+    @property
     def about(self) -> tuple[str, str, str]:
         """The end of the unit that it is about."""
         return self.bundle, self.address, self.end

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -65,10 +66,32 @@ class Source:
         return np.ones(len(rows))
 
 
-class Heads(Source):
+class Layered(Source):
+    """Units that a layer and a number in it name; `layer_axis` and `axis` are the bundle's for these."""
+
+    layer_axis: ClassVar[str]
+    axis: ClassVar[str]
+    named: ClassVar[type[Head] | type[Neuron]]
+
+    def _layers(self) -> list[int | None]:
+        return list(self.bundle.axes[self.layer_axis].labels or [])
+
+    def address(self, row: int) -> str:
+        i, number = divmod(int(row), self.bundle.axes[self.axis].size)
+        return str(self.named(self._layers()[i], number))
+
+    def row(self, address: str) -> int:
+        unit = parse(address)
+        if not isinstance(unit, self.named):
+            return -1
+        number: int = getattr(unit, self.axis)
+        return self._layers().index(unit.layer) * self.bundle.axes[self.axis].size + number
+
+
+class Heads(Layered):
     """Heads by their first component over half A; `components` of those that were read last."""
 
-    kind = "head"
+    kind, layer_axis, axis, named = "head", "layer", "head", Head
 
     @cached_property
     def image_ids(self) -> np.ndarray:
@@ -77,19 +100,6 @@ class Heads(Source):
     @cached_property
     def importance(self) -> np.ndarray:
         return np.abs(np.asarray(self.bundle.array("share"))).ravel()
-
-    def _layers(self) -> list[int | None]:
-        return list(self.bundle.axes["layer"].labels or [])
-
-    def address(self, row: int) -> str:
-        i, h = divmod(int(row), self.bundle.axes["head"].size)
-        return str(Head(self._layers()[i], h))
-
-    def row(self, address: str) -> int:
-        unit = parse(address)
-        if not isinstance(unit, Head):
-            return -1
-        return self._layers().index(unit.layer) * self.bundle.axes["head"].size + unit.head
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         texts_wo, heads = self.bundle.array("text_embeddings"), self.bundle.axes["head"].size
@@ -120,25 +130,12 @@ class Heads(Source):
         return np.array(signs)
 
 
-class Neurons(Source):
-    kind = "neuron"
+class Neurons(Layered):
+    kind, layer_axis, axis, named = "neuron", "neuron_layer", "neuron", Neuron
 
     @cached_property
     def importance(self) -> np.ndarray:
         return np.asarray(self.bundle.array("neuron_coef_std")).ravel()
-
-    def _layers(self) -> list[int | None]:
-        return list(self.bundle.axes["neuron_layer"].labels or [])
-
-    def address(self, row: int) -> str:
-        i, n = divmod(int(row), self.bundle.axes["neuron"].size)
-        return str(Neuron(self._layers()[i], n))
-
-    def row(self, address: str) -> int:
-        unit = parse(address)
-        if not isinstance(unit, Neuron):
-            return -1
-        return self._layers().index(unit.layer) * self.bundle.axes["neuron"].size + unit.neuron
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         flat = lambda name: np.reshape(array := self.bundle.array(f"neuron_{name}"), (-1, *array.shape[2:]))[rows]

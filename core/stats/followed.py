@@ -31,6 +31,11 @@ def standardised(x_ri: np.ndarray) -> np.ndarray:
     return np.asarray(centred / np.where(spread > 1e-6 * np.abs(x).max(initial=0), spread, np.inf), np.float32)
 
 
+def deviations(x_ri: np.ndarray, mean_r: np.ndarray, std_r: np.ndarray) -> np.ndarray:
+    """Rows less a mean, over a deviation, in their precision; 0 where it is 0."""
+    return np.asarray((x_ri - mean_r[:, None]) / np.where(std_r > 0, std_r, np.inf)[:, None])
+
+
 def activation(z_di: np.ndarray, best: Sequence[Sequence[int]]) -> np.ndarray:
     """(c, i): mean of the standardised peaks `z_di` of each concept's rows `best`, of each member its best unit."""
     return np.stack([z_di[list(rows)].mean(0) for rows in best]) if best else np.zeros((0, z_di.shape[1]), z_di.dtype)

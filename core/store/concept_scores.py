@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.methods.label_scores import baseline, estimates, positives
-from core.stats.followed import CHOSEN_BY, standardised
+from core.stats.followed import CHOSEN_BY
 from core.store.label_scores import LEAST, RANDOM_TEXTS, Score
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ class ConceptScores:
     def score(self, concept: "Concept", text: str, excluded: Collection[int] = ()) -> Score | None:
         """Score a text of the pool as a label of a concept; None where that cannot be (`why` says why). Left out: the
         images `excluded`, and for the concept's own label those that it was chosen by."""
-        return None if self.why(text) else self._kept(concept.row, text, frozenset(map(int, excluded)))
+        if self.why(text):
+            return None
+        own = concept.label is not None and concept.label.text == text
+        return self._kept(concept.row, text, own, frozenset(map(int, excluded)))
 
     def why(self, text: str) -> str:
         """Why there is no score, in a sentence; "" where there is one."""
@@ -41,22 +44,12 @@ class ConceptScores:
             return "This text is not in the dictionary's pool: of no other it knows which images it is like."
         return ""
 
-    def follows(self, text: str) -> np.ndarray | None:
-        """(concept,) Pearson correlation of every concept's activation with a text of the pool over all images; None
-        for any other text."""
-        row = self._row.get(text)
-        if row is None:
-            return None
-        like_i = standardised(np.asarray(self._dictionary.bundle.array("text_cosine")[row : row + 1]))[0]
-        return np.asarray(self._standard_ci @ like_i / len(like_i))
-
-    def _score(self, row: int, text: str, excluded: frozenset[int]) -> Score | None:
+    def _score(self, row: int, text: str, own: bool, excluded: frozenset[int]) -> Score | None:
         concepts, images = self._dictionary, self._dictionary.images
         kept_i = np.ones(images, bool)
         kept_i[[image for image in excluded if 0 <= image < images]] = False
         population = f"the dictionary's {images:,} images"
-        label = int(concepts.bundle.table("concepts")["label"][row].as_py())
-        if label == self._row[text]:
+        if own:
             kept_i[CHOSEN_BY] = False
             population += ", without the half that the label was chosen by"
         if excluded:
@@ -86,7 +79,3 @@ class ConceptScores:
         """Rows of texts by chance, always the same."""
         texts = len(self._row)
         return np.sort(np.random.default_rng(0).choice(texts, min(RANDOM_TEXTS, texts), replace=False))
-
-    @cached_property
-    def _standard_ci(self) -> np.ndarray:
-        return standardised(self._dictionary.activation)

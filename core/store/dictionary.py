@@ -11,7 +11,7 @@ import numpy as np
 from core.bundle.read import Bundle
 from core.bundle.thumbs import ThumbPack
 from core.errors import AddressError
-from core.stats.followed import activation
+from core.stats.followed import activation, deviations
 from core.stats.partners import partners
 from core.store.concept_scores import ConceptScores
 from core.store.dictionary_answers import (
@@ -315,11 +315,8 @@ class Dictionary:
     @cached_property
     def _z(self) -> np.ndarray:
         """(described, image) peaks in standard deviations from their mean, float32; 0 where a peak never varies."""
-        std_d = np.asarray(self.bundle.array("peak_std"))[:, None]
-        centred = (
-            np.asarray(self.bundle.array("peak"), np.float32) - np.asarray(self.bundle.array("peak_mean"))[:, None]
-        )
-        return centred / np.where(std_d > 0, std_d, np.inf)
+        mean_d, std_d = (np.asarray(self.bundle.array(name)) for name in ("peak_mean", "peak_std"))
+        return deviations(np.asarray(self.bundle.array("peak"), np.float32), mean_d, std_d)
 
     @cached_property
     def _texts(self) -> dict[int, list[UnitText]]:

@@ -15,21 +15,13 @@ SECONDS = 0.05
 """About what a label's score takes the first time, most of it bootstrap samples."""
 
 
-def shown(event: Event) -> list[int]:
-    """The images that its annotator saw, which do not count. What a file brought in can be anything."""
-    images = event.evidence.get("images")
-    rows = images.values() if isinstance(images, Mapping) else ()
-    ids = (image for row in rows if isinstance(row, list | tuple) for image in row)
-    return sorted({image for image in ids if isinstance(image, int) and not isinstance(image, bool)})
-
-
 def beside(subject: Subject, given: Sequence[Event]) -> None:
     """The score of a label, where it can be one, which is of units that are here; `given` are all who gave it."""
     event = given[0]
     if event.kind != "label" or subject.rank(event.address) is None:
         return
     with states.calm(), st.spinner("Scoring the label"):
-        seen = {image for each in given for image in shown(each)}
+        seen = frozenset().union(*(each.seen for each in given))
         if isinstance(subject, Units):
             scores.beside(subject.opened, event.address, event.end, event.text, seen)
         elif isinstance(subject, Concepts) and (concept := subject.opened.store.concept(event.address)):
@@ -61,7 +53,7 @@ def columns(opened: Opened) -> Callable[[Event], Mapping[str, float] | None]:
             return None
         scores.await_model(opened)
         try:
-            found, _ = scores.of(opened, event.address, event.end, event.text, shown(event))
+            found, _ = scores.of(opened, event.address, event.end, event.text, event.seen)
         except UnitscopeError:  # a unit that is not here
             return None
         if found is None:
@@ -82,7 +74,7 @@ def told(opened: Opened, ledger: Ledger) -> Callable[[str, str, str], str | None
         scores.await_model(opened)
         given = (event for event in ledger.standing(address, end).by.values() if event.text == text)
         try:
-            found, _ = scores.of(opened, address, end, text, {image for event in given for image in shown(event)})
+            found, _ = scores.of(opened, address, end, text, frozenset().union(*(event.seen for event in given)))
         except UnitscopeError:
             return None
         return scores.badge(found) if found is not None else None

@@ -100,14 +100,7 @@ def scored(opened: Opened, about: About, me: str, blind: bool) -> None:
     for event in (*standing.by.values(), *([standing.adjudication] if standing.adjudication else [])):
         if event.text:
             before = f"{event.annotator}, “{event.text[:80]}”:"
-            scores.beside(opened, address, end, event.text, _seen(event), before=before)
-
-
-def _seen(event: Event) -> set[int]:
-    """Images that a label was made from, as far as its event says."""
-    images = event.evidence.get("images")
-    lists = images.values() if isinstance(images, Mapping) else ()
-    return {i for ids in lists if isinstance(ids, list) for i in ids if isinstance(i, int) and i >= 0}
+            scores.beside(opened, address, end, event.text, event.seen, before=before)
 
 
 def words(event: Event) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.browser.serving import REPOSITORY, Site, Zygote, among, once, servers
+from tests.browser.serving import REPOSITORY, Site, Zygote, among, servers
 from tests.e2e.world import call, make_world
+from tests.once import once
 
 ARTIFACTS = REPOSITORY / "artifacts"
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))

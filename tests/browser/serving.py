@@ -1,8 +1,7 @@
-"""Servers for the browser tests, what they serve, and folders that all workers of a run share."""
+"""Servers for the browser tests, and what they serve."""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -31,21 +29,6 @@ class Site:
 
     def log(self) -> str:
         return self.log_file.read_text()
-
-
-def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that `make` fills, once for all workers of this run. Nobody may change it afterwards."""
-    root = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
-    folder, complete = root / name, root / f"{name}.complete"
-    with FileLock(root / f"{name}.lock"):
-        if not complete.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # what a maker who failed left behind
-            folder.mkdir()
-            make(folder)
-            complete.touch()
-    return folder
 
 
 def among(bundles: Path, folder: Path, kind: str = "") -> Path:

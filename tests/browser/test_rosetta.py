@@ -13,10 +13,11 @@ from PIL import Image
 from core.bundle.dictionary import open_dictionary
 from core.store.dictionary import Dictionary
 from tests.browser.conftest import SIZES, go, looks, pictured, settled
-from tests.browser.serving import Site, among, once
+from tests.browser.serving import Site, among
 from tests.browser.test_heads import WAIT, drawn
 from tests.browser.test_neurons import asked
 from tests.e2e.world import call, make_world
+from tests.once import once
 from tests.towers.zoo_models import save_timm
 
 

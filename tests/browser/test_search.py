@@ -2,23 +2,20 @@
 
 import re
 from collections.abc import Callable
-from urllib.parse import parse_qs, quote, urlparse
+from urllib.parse import quote
 
 import pytest
 
 from tests.browser.conftest import SIZES, looks, pictured, settled, shoot
 from tests.browser.serving import Site
 from tests.browser.test_heads import WAIT, heading, named
+from tests.browser.test_neurons import asked
 
 FOCUSED = """() => {
   let node = document.activeElement;
   while (node?.shadowRoot) node = node.shadowRoot.activeElement;
   return node?.closest?.(".card")?.dataset.address ?? null;
 }"""
-
-
-def asked(page, name: str) -> str:
-    return parse_qs(urlparse(page.url).query)[name][0]
 
 
 def cards(page) -> list[str]:
@@ -55,7 +52,7 @@ def test_a_text_is_found_walked_ticked_and_sent_to_the_desk_by_keyboard(site: Si
     assert {name.removeprefix("Tick ") for name in ticked} >= set(found[1:3])
     page.get_by_role("button", name="Label these 2 units").click()
     page.wait_for_url(re.compile("/label"))
-    sent = parse_qs(urlparse(page.url).query)["list"][0].split(",")
+    sent = asked(page, "list").split(",")
     assert {address.rstrip("+-") for address in sent} == set(found[1:3])
     assert all(address[-1] in "+-" for address in sent)  # the end that was found
 

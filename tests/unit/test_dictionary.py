@@ -172,10 +172,6 @@ def test_a_concept_is_named_by_the_text_it_follows_and_scored_on_the_other_image
         expected = np.corrcoef(like_wi[text - 1, kept], number_i[kept])[0, 1]
         assert made is not None and made.pearson.value == pytest.approx(expected, abs=1e-5)
         assert made.images == IMAGES - 2
-        follows = store.scores.follows(other)
-        assert follows is not None
-        assert follows[concept.row] == pytest.approx(np.corrcoef(like_wi[text - 1], number_i)[0, 1], abs=1e-5)
-    assert store.scores.follows("no text of the pool") is None
     assert store.scores.score(every[0], "no text of the pool") is None
     assert "pool" in store.scores.why("no text of the pool") and not store.scores.why(dictionary_maker.POOL[0])
 
