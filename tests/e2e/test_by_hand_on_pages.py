@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.labels.database import URL_VARIABLE, Labels, default_url
 from core.labels.events import Event, new_key
 from core.store.dictionary import Dictionary
-from pages._ui import dictionaries, figures, labels, resources, rosetta_links, scores
+from pages._ui import agreement_scores, dictionaries, figures, labels, resources, rosetta_links, scores
 from tests import dictionary_maker
 from tests.e2e.test_neurons_page import Visit, said
 
@@ -101,6 +102,19 @@ def test_labels_of_concepts_have_scores(visit: Visit, monkeypatch: pytest.Monkey
     assert str(made.pearson) in drawn[-1].replace("\\", "") and "that it was made from" in drawn[-1]
     assert scores.beside(visit.opened, concept.address, "", "of no pool") is None and "not in the" in drawn[-1]
     assert scores.beside(visit.opened, "demo-vit:L9.N9", "", text) is None and "No dictionary here" in drawn[-1]
+
+
+def test_images_that_an_annotator_was_shown_do_not_count(visit: Visit) -> None:
+    opened = visit.opened
+    text = opened.store.bundle.table("pool")["text"][0].as_py()
+    score = agreement_scores.columns(opened)
+    shown = [int(image) for image in np.flatnonzero(opened.store.images.ok_n)[:5]]
+    made = [
+        score(Event(new_key(), "Ada", opened.store.facts().bundle, "L1.H1", "+", "label", text, evidence=evidence))
+        for evidence in ({}, {"images": {"+": shown}})
+    ]
+    assert made[0] is not None and made[1] is not None
+    assert made[0]["images"] - made[1]["images"] == 5
 
 
 def link(app: AppTest) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import LabelRejected
-from core.labels.events import MAX_EVIDENCE, MAX_TEXT, checked, new_key
+from core.labels.events import MAX_EVIDENCE, MAX_TEXT, Event, checked, new_key
 from tests.labels_maker import event, undo
 
 
@@ -84,3 +84,10 @@ def test_what_is_allowed() -> None:
     ):
         assert checked(good).key == good.key
     assert len({new_key() for _ in range(100)}) == 100
+
+
+def test_what_its_annotator_was_shown_whatever_a_file_says() -> None:
+    shown = lambda evidence: Event(new_key(), "Ada", "b", "L0.H0", "+", "label", "x", evidence=evidence).seen
+    assert shown({"images": {"+": [3, 1], "-": (1, 0), "between": [7.5, True, "2", -1, None]}}) == {0, 1, 3}
+    for nothing in ({}, {"images": None}, {"images": [1, 2]}, {"images": {"+": 5, "-": "12"}}):
+        assert shown(nothing) == frozenset()
